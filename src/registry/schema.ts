@@ -1,0 +1,203 @@
+/**
+ * The registry's tables, for better-sqlite3 on head nodes and D1 on Workers alike.
+ *
+ * Every row that people edit carries the number of the revision that last changed it: that number is its ETag.
+ * Tables change only through `edit()` in `revisions.ts`, which makes the revision.
+ */
+
+import type { SQLWrapper } from 'drizzle-orm'
+import type { BaseSQLiteDatabase } from 'drizzle-orm/sqlite-core'
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
+import type { Digest } from '../blobs/digest.ts'
+import type { ImageManifest } from '../images/manifest.ts'
+import type { OverlayManifest } from '../overlays/manifest.ts'
+import type { Json, Settings } from './settings.ts'
+
+/** A machine that Muster boots. */
+export const nodes = sqliteTable('nodes', {
+  name: text('name').primaryKey(),
+  /** Profiles in the order in which they apply. */
+  profiles: text('profiles', { mode: 'json' }).$type<string[]>().notNull(),
+  settings: text('settings', { mode: 'json' }).$type<Settings>().notNull(),
+  revision: integer('revision').notNull(),
+  changedAt: integer('changed_at', { mode: 'timestamp_ms' }).notNull(),
+})
+
+/** Settings that nodes share. */
+export const profiles = sqliteTable('profiles', {
+  name: text('name').primaryKey(),
+  /** Parents, applied before this profile. */
+  profiles: text('profiles', { mode: 'json' }).$type<string[]>().notNull(),
+  settings: text('settings', { mode: 'json' }).$type<Settings>().notNull(),
+  revision: integer('revision').notNull(),
+  changedAt: integer('changed_at', { mode: 'timestamp_ms' }).notNull(),
+})
+
+/** The index that makes a MAC or an address belong to one node only, and a node findable by MAC in one look-up. */
+export const netdevs = sqliteTable(
+  'netdevs',
+  {
+    node: text('node')
+      .notNull()
+      .references(() => nodes.name, { onDelete: 'cascade' }),
+    name: text('name').notNull(),
+    mac: text('mac'),
+    /** Without the prefix length; IPv6 in the form of RFC 5952. */
+    address: text('address'),
+    address6: text('address6'),
+  },
+  (table) => [
+    primaryKey({ columns: [table.node, table.name] }),
+    uniqueIndex('netdevs_mac').on(table.mac),
+    uniqueIndex('netdevs_address').on(table.address),
+    uniqueIndex('netdevs_address6').on(table.address6),
+  ],
+)
+
+/** An image: a name, and which of its versions nodes get that do not ask for one. */
+export const images = sqliteTable('images', {
+  name: text('name').primaryKey(),
+  current: integer('current'),
+  /** Number of the newest version ever made. Never goes back, so that a number is never used twice. */
+  newest: integer('newest').notNull(),
+  revision: integer('revision').notNull(),
+  changedAt: integer('changed_at', { mode: 'timestamp_ms' }).notNull(),
+})
+
+/** An immutable version of an image. */
+export const imageVersions = sqliteTable(
+  'image_versions',
+  {
+    image: text('image')
+      .notNull()
+      .references(() => images.name, { onDelete: 'cascade' }),
+    number: integer('number').notNull(),
+    /** Digest of the manifest's canonical JSON. */
+    digest: text('digest').$type<Digest>().notNull(),
+    manifest: text('manifest', { mode: 'json' }).$type<ImageManifest>().notNull(),
+    /** Where it was imported from, as the importer was told. */
+    source: text('source').notNull(),
+    author: text('author').notNull(),
+    revision: integer('revision').notNull(),
+    createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.image, table.number] }), index('image_versions_digest').on(table.digest)],
+)
+
+/** A site overlay. Shipped overlays are files in `boot-assets/overlays`, not rows. */
+export const overlays = sqliteTable('overlays', {
+  name: text('name').primaryKey(),
+  current: integer('current').notNull(),
+  revision: integer('revision').notNull(),
+  changedAt: integer('changed_at', { mode: 'timestamp_ms' }).notNull(),
+})
+
+/** One pushed version of a site overlay. */
+export const overlayVersions = sqliteTable(
+  'overlay_versions',
+  {
+    overlay: text('overlay')
+      .notNull()
+      .references(() => overlays.name, { onDelete: 'cascade' }),
+    number: integer('number').notNull(),
+    digest: text('digest').$type<Digest>().notNull(),
+    manifest: text('manifest', { mode: 'json' }).$type<OverlayManifest>().notNull(),
+    message: text('message').notNull(),
+    author: text('author').notNull(),
+    revision: integer('revision').notNull(),
+    createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.overlay, table.number] })],
+)
+
+/** Contents of overlay files, by digest, shared by overlays and versions. Base64, because D1's JSON has no bytes. */
+export const overlayContents = sqliteTable('overlay_contents', {
+  digest: text('digest').$type<Digest>().primaryKey(),
+  content: text('content').notNull(),
+})
+
+/** What a token may do: `read` sees, `edit` changes nodes, profiles, images and overlays, `admin` makes tokens too. */
+export const scopes = ['read', 'edit', 'admin'] as const
+/** One of {@link scopes}; each includes the ones before it. */
+export type Scope = (typeof scopes)[number]
+
+/** Bearer tokens. Only the sha256 of a token is kept: it is 256 random bits, so no salt is needed. */
+export const tokens = sqliteTable(
+  'tokens',
+  {
+    name: text('name').primaryKey(),
+    hash: text('hash').notNull(),
+    scope: text('scope').$type<Scope>().notNull(),
+    createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
+    expiresAt: integer('expires_at', { mode: 'timestamp_ms' }),
+    revision: integer('revision').notNull(),
+  },
+  (table) => [uniqueIndex('tokens_hash').on(table.hash)],
+)
+
+/** One acknowledged edit. The newest id is the registry's revision; ids have no gaps. */
+export const revisions = sqliteTable('revisions', {
+  id: integer('id').primaryKey(),
+  at: integer('at', { mode: 'timestamp_ms' }).notNull(),
+  /** Name of the token that asked for it. */
+  author: text('author').notNull(),
+  message: text('message').notNull(),
+})
+
+/** What a revision changed, thing by thing. `before` is null for what was made, `after` for what was deleted. */
+export const changes = sqliteTable(
+  'changes',
+  {
+    revision: integer('revision')
+      .notNull()
+      .references(() => revisions.id),
+    noun: text('noun').$type<Noun>().notNull(),
+    name: text('name').notNull(),
+    before: text('before', { mode: 'json' }).$type<Json>(),
+    after: text('after', { mode: 'json' }).$type<Json>(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.revision, table.noun, table.name] }),
+    index('changes_thing').on(table.noun, table.name),
+  ],
+)
+
+/** The kinds of things that revisions speak of. */
+export type Noun = 'node' | 'profile' | 'image' | 'overlay' | 'token'
+
+/** Every table, as drizzle wants them. */
+export const registrySchema = {
+  nodes,
+  profiles,
+  netdevs,
+  images,
+  imageVersions,
+  overlays,
+  overlayVersions,
+  overlayContents,
+  tokens,
+  revisions,
+  changes,
+}
+
+/** A statement that has not run yet: a drizzle builder, for `batch`. */
+export type Statement = SQLWrapper & { run(): unknown }
+
+/**
+ * A drizzle database over either driver.
+ *
+ * better-sqlite3's queries are synchronous and D1's are not; both are typed here as asynchronous, and awaiting what is
+ * already there costs a microtask. D1 has no interactive transactions, so writes that belong together are one `batch`.
+ */
+export type Database<Schema extends Record<string, unknown>> = Omit<
+  BaseSQLiteDatabase<'async', unknown, Schema>,
+  'transaction'
+> & {
+  /** Runs the statements in order, all or none. */
+  batch(statements: Statement[]): Promise<void>
+  /** Runs `work` when no other `exclusive` work of this process is running. Not a transaction. */
+  exclusive<T>(work: () => Promise<T>): Promise<T>
+}
+
+/** The registry, opened. */
+export type RegistryDatabase = Database<typeof registrySchema>
