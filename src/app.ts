@@ -1,0 +1,50 @@
+/** The app: every mount and every guard on one screen. Entries (`head.ts`, `worker.ts`) give it its services. */
+import { OpenAPIHono } from '@hono/zod-openapi'
+import { blobRoutes } from './routes/blobs.ts'
+import { bootRoutes } from './routes/boot.ts'
+import { bootApiRoutes } from './routes/boot-api.ts'
+import { docsRoutes } from './routes/docs.ts'
+import { discoveredRoutes } from './routes/discovered.ts'
+import { onError, onNotFound } from './routes/errors.ts'
+import { guard } from './routes/guard.ts'
+import { healthRoutes } from './routes/health.ts'
+import { imageRoutes } from './routes/images.ts'
+import { nodeRoutes } from './routes/nodes.ts'
+import { overlayRoutes } from './routes/overlays.ts'
+import { profileRoutes } from './routes/profiles.ts'
+import { revisionRoutes } from './routes/revisions.ts'
+import { selfRoutes } from './routes/self.ts'
+import { tokenRoutes } from './routes/tokens.ts'
+import type { Services } from './services.ts'
+
+/** Muster's HTTP surface over the given services. */
+export function createApp(services: Services) {
+  const app = new OpenAPIHono()
+  app.onError(onError(services))
+  app.notFound(onNotFound)
+
+  // Admins, by bearer token: GET needs `read`, everything else `edit`, tokens `admin`.
+  app.use('/api/*', guard(services))
+  const api = app
+    .route('/api/nodes', nodeRoutes(services))
+    .route('/api/profiles', profileRoutes(services))
+    .route('/api/images', imageRoutes(services))
+    .route('/api/overlays', overlayRoutes(services))
+    .route('/api/boot', bootApiRoutes(services))
+    .route('/api/discovered', discoveredRoutes(services))
+    .route('/api/revisions', revisionRoutes(services))
+    .route('/api/tokens', tokenRoutes(services))
+
+  // Anyone: what a machine needs before it can say who it is, and what says nothing about nodes.
+  app.route('/', bootRoutes(services))
+  app.route('/blobs', blobRoutes(services))
+  app.route('/api', docsRoutes(app))
+  app.route('/healthz', healthRoutes(services))
+
+  // A node about itself, by the ticket of its boot.
+  app.route('/self', selfRoutes(services))
+  return api
+}
+
+/** What the CLI's typed client is made from. */
+export type App = ReturnType<typeof createApp>

@@ -1,0 +1,174 @@
+/** Site overlays and their versions: queries and edits. Shipped overlays are files; `overlays/store.ts` puts both together. */
+import { and, asc, desc, eq, sql } from 'drizzle-orm'
+import { type Digest, digestOf } from '../blobs/digest.ts'
+import { AppError } from '../errors.ts'
+import type { OverlayManifest } from '../overlays/manifest.ts'
+import { canonicalJson } from './canonical.ts'
+import { checkRevision } from './members.ts'
+import { type Editor, edit } from './revisions.ts'
+import { nodes, overlayContents, overlays, overlayVersions, profiles, type RegistryDatabase } from './schema.ts'
+import { nameSchema } from './settings.ts'
+
+/** A site overlay: its name and which version nodes get. */
+export type Overlay = typeof overlays.$inferSelect
+/** One pushed version. */
+export type OverlayVersion = typeof overlayVersions.$inferSelect
+
+/** Site overlays, by name. */
+export async function listOverlays(db: RegistryDatabase): Promise<Overlay[]> {
+  return db.select().from(overlays).orderBy(asc(overlays.name)).all()
+}
+
+/** A site overlay, or `undefined`. */
+export async function findOverlay(db: RegistryDatabase, name: string): Promise<Overlay | undefined> {
+  return (await db.select().from(overlays).where(eq(overlays.name, name)).get()) ?? undefined
+}
+
+/** The current version of every site overlay, or of the named ones; one query. */
+export async function currentOverlayVersions(
+  db: RegistryDatabase,
+  names?: readonly string[],
+): Promise<OverlayVersion[]> {
+  const rows = await db
+    .select()
+    .from(overlayVersions)
+    .innerJoin(overlays, and(eq(overlays.name, overlayVersions.overlay), eq(overlays.current, overlayVersions.number)))
+    .where(
+      names === undefined
+        ? undefined
+        : sql`${overlays.name} in (select value from json_each(${JSON.stringify(names)}))`,
+    )
+    .orderBy(asc(overlays.name))
+    .all()
+  return rows.map((row) => row.overlay_versions)
+}
+
+/** The versions of a site overlay, newest first; empty for a name that was never pushed. */
+export async function listOverlayVersions(db: RegistryDatabase, name: string): Promise<OverlayVersion[]> {
+  return db
+    .select()
+    .from(overlayVersions)
+    .where(eq(overlayVersions.overlay, name))
+    .orderBy(desc(overlayVersions.number))
+    .all()
+}
+
+/** Contents of overlay files by digest; those that are not stored are missing from the map. */
+export async function overlayFiles(
+  db: RegistryDatabase,
+  digests: readonly Digest[],
+): Promise<Map<Digest, Uint8Array<ArrayBuffer>>> {
+  const rows = await db
+    .select()
+    .from(overlayContents)
+    .where(sql`${overlayContents.digest} in (select value from json_each(${JSON.stringify(digests)}))`)
+    .all()
+  return new Map(rows.map((row) => [row.digest, fromBase64(row.content)]))
+}
+
+/** Stores a new version of a site overlay and makes it the current one. The current content pushed again makes none. */
+export async function pushOverlay(
+  db: RegistryDatabase,
+  editor: Editor,
+  wanted: { name: string; manifest: OverlayManifest; contents: ReadonlyMap<Digest, Uint8Array>; expected?: number },
+): Promise<{ version: OverlayVersion; created: boolean }> {
+  const name = nameSchema.safeParse(wanted.name)
+  if (!name.success)
+    throw new AppError('NAME_INVALID', `overlay name ${JSON.stringify(wanted.name)} ${name.error.issues[0]?.message}`, {
+      field: 'name',
+    })
+  const digest = await digestOf(new TextEncoder().encode(canonicalJson(wanted.manifest)))
+  const { result } = await edit(db, editor, async (revision) => {
+    const before = await findOverlay(db, wanted.name)
+    if (wanted.expected !== undefined) checkRevision(`overlay ${wanted.name}`, before, wanted.expected)
+    const versions = before ? await listOverlayVersions(db, wanted.name) : []
+    const current = versions.find((version) => version.number === before?.current)
+    if (current?.digest === digest) return { changes: [], statements: [], result: { version: current, created: false } }
+    const number = (versions[0]?.number ?? 0) + 1
+    const version: OverlayVersion = {
+      overlay: wanted.name,
+      number,
+      digest,
+      manifest: wanted.manifest,
+      message: editor.message ?? '',
+      author: editor.author,
+      revision,
+      createdAt: editor.at,
+    }
+    const row: Overlay = { name: wanted.name, current: number, revision, changedAt: editor.at }
+    const { name: _key, ...set } = row
+    const contents = JSON.stringify(
+      [...wanted.contents].map(([digest, bytes]) => ({ digest, content: toBase64(bytes) })),
+    )
+    return {
+      changes: [
+        {
+          noun: 'overlay' as const,
+          name: wanted.name,
+          before: before ? { version: before.current } : null,
+          after: { version: number, digest },
+        },
+      ],
+      statements: [
+        db.insert(overlays).values(row).onConflictDoUpdate({ target: overlays.name, set }),
+        db.insert(overlayVersions).values(version),
+        db
+          .insert(overlayContents)
+          .select(sql`select value->>'digest', value->>'content' from json_each(${contents}) where true`)
+          .onConflictDoNothing(),
+      ],
+      result: { version, created: true },
+    }
+  })
+  return result
+}
+
+/**
+ * Deletes a site overlay with its versions. A shipped overlay of the same name comes into view again (`shadows`), so
+ * only an overlay that shadows none is refused while it is used. Throws `OVERLAY_UNKNOWN`, `OVERLAY_USED`, `REVISION_CONFLICT`.
+ */
+export async function deleteOverlay(
+  db: RegistryDatabase,
+  editor: Editor,
+  name: string,
+  options: { shadows: boolean; expected?: number },
+): Promise<void> {
+  await edit(db, editor, async () => {
+    const overlay = await findOverlay(db, name)
+    if (!overlay) throw new AppError('OVERLAY_UNKNOWN', `no site overlay ${name}`)
+    if (options.expected !== undefined) checkRevision(`overlay ${name}`, overlay, options.expected)
+    const users = options.shadows ? [] : await overlayUsers(db, name)
+    if (users.length > 0)
+      throw new AppError(
+        'OVERLAY_USED',
+        `overlay ${name} is used by ${users.join(', ')}: take it out of their overlays first`,
+      )
+    return {
+      changes: [{ noun: 'overlay' as const, name, before: { version: overlay.current }, after: null }],
+      statements: [db.delete(overlays).where(eq(overlays.name, name))],
+      result: undefined,
+    }
+  })
+}
+
+async function overlayUsers(db: RegistryDatabase, name: string, limit = 10): Promise<string[]> {
+  const lists = (settings: typeof nodes.settings | typeof profiles.settings) =>
+    sql`(exists (select 1 from json_each(${settings}, '$.overlays.system') where value = ${name})
+      or exists (select 1 from json_each(${settings}, '$.overlays.runtime') where value = ${name}))`
+  const [usedByNodes, usedByProfiles] = await Promise.all([
+    db.select({ name: nodes.name }).from(nodes).where(lists(nodes.settings)).limit(limit).all(),
+    db.select({ name: profiles.name }).from(profiles).where(lists(profiles.settings)).limit(limit).all(),
+  ])
+  return [...usedByNodes.map((row) => `node ${row.name}`), ...usedByProfiles.map((row) => `profile ${row.name}`)]
+}
+
+/** Standard base64 (RFC 4648 §4). In slices, because a call takes only so many arguments. */
+export function toBase64(bytes: Uint8Array): string {
+  let binary = ''
+  for (let at = 0; at < bytes.length; at += 0x8000) binary += String.fromCharCode(...bytes.subarray(at, at + 0x8000))
+  return btoa(binary)
+}
+
+/** The bytes of standard base64. Throws a `DOMException` for anything else. */
+export const fromBase64 = (text: string): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
