@@ -1,0 +1,120 @@
+/** A spool: one temporary file that a stream passes through, to be read again in any order. Node only. */
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { open, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Extent } from '../archive/sparse.ts'
+
+/** A temporary file without a name. */
+export type Spool = {
+  /** Passes the stream on and keeps it. */
+  keep(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>
+  /** Keeps bytes at the end; answers where they are. */
+  append(bytes: Uint8Array): Promise<number>
+  /** Fills `chunk` with a file's bytes from `start` on. The chunk comes as zeros: where nothing is stored it stays so. */
+  fill(chunk: Uint8Array, extents: Extent[], start: number): Promise<void>
+  /** A file's bytes, up to `length` of them, in chunks of at most 1 MiB. */
+  read(file: { size: number; extents: Extent[] }, length?: number): AsyncGenerator<Uint8Array<ArrayBuffer>>
+  /** Gives the space back. */
+  close(): Promise<void>
+}
+
+const prefix = 'import-'
+const chunkSize = 2 ** 20
+/** Small files are read by the page, because neighbours in the archive mostly are neighbours in the tree. */
+const pageSize = 2 ** 18
+const mostPages = 16
+const smallFile = 2 ** 16
+
+/** Makes the folder, and removes what an import left there that was killed before its file lost its name. */
+export function prepareSpool(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  for (const name of readdirSync(folder)) if (name.startsWith(prefix)) rmSync(join(folder, name))
+}
+
+/** A new spool in the folder. Its file loses its name at once, so that the kernel removes it however we end. */
+export async function openSpool(folder: string): Promise<Spool> {
+  const path = join(folder, `${prefix}${randomUUID()}.tar`)
+  const file = await open(path, 'wx+', 0o600)
+  let end = 0
+
+  /** Pages by number, the one read first in front. */
+  const pages = new Map<number, Uint8Array>()
+
+  async function append(bytes: Uint8Array): Promise<number> {
+    const start = end
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesWritten } = await file.write(bytes, at, bytes.length - at, end)
+      at += bytesWritten
+      end += bytesWritten
+    }
+    pages.clear()
+    return start
+  }
+
+  /** Reads from `offset` until the target is full. */
+  async function readAt(target: Uint8Array, offset: number): Promise<void> {
+    for (let at = 0; at < target.length; ) {
+      const { bytesRead } = await file.read(target, at, target.length - at, offset + at)
+      if (bytesRead === 0) throw new Error(`the spool ends at byte ${offset + at}`)
+      at += bytesRead
+    }
+  }
+
+  /** Reads a page that is not there, in place of the one that has been there longest. */
+  async function page(number: number): Promise<Uint8Array> {
+    const start = number * pageSize
+    const bytes = new Uint8Array(Math.max(0, Math.min(pageSize, end - start)))
+    await readAt(bytes, start)
+    pages.set(number, bytes)
+    const [oldest] = pages.keys()
+    if (oldest !== undefined && pages.size > mostPages) pages.delete(oldest)
+    return bytes
+  }
+
+  async function copy(target: Uint8Array, offset: number): Promise<void> {
+    if (target.length > smallFile) return readAt(target, offset)
+    for (let at = 0; at < target.length; ) {
+      const number = Math.floor((offset + at) / pageSize)
+      const from = offset + at - number * pageSize
+      const part = (pages.get(number) ?? (await page(number))).subarray(from, from + target.length - at)
+      if (part.length === 0) throw new Error(`the spool ends at byte ${offset + at}`)
+      target.set(part, at)
+      at += part.length
+    }
+  }
+
+  async function fill(chunk: Uint8Array, extents: Extent[], start: number): Promise<void> {
+    for (const extent of extents) {
+      const from = Math.max(start, extent.at)
+      const to = Math.min(start + chunk.length, extent.at + extent.length)
+      if (from < to) await copy(chunk.subarray(from - start, to - start), extent.offset + from - extent.at)
+    }
+  }
+
+  try {
+    await unlink(path)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+  return {
+    append,
+    fill,
+    close: () => file.close(),
+    async *keep(source) {
+      for await (const chunk of source) {
+        await append(chunk)
+        yield chunk
+      }
+    },
+    async *read({ size, extents }, length = size) {
+      const until = Math.min(size, length)
+      for (let start = 0; start < until; start += chunkSize) {
+        const chunk = new Uint8Array(Math.min(chunkSize, until - start))
+        await fill(chunk, extents, start)
+        yield chunk
+      }
+    },
+  }
+}
