@@ -1,0 +1,58 @@
+/** Packs rendered files into the archive that a node unpacks. The same files give the same bytes. */
+import { gzipSync } from 'fflate'
+import { type CpioEntry, packCpio } from '../archive/cpio.ts'
+import { type Digest, digestOf } from '../blobs/digest.ts'
+import { ancestors, directoryMode } from './path.ts'
+import type { RenderedFile } from './render.ts'
+
+/** Archives up to this size go out as they are: compressing them costs the head node more than it saves the network. */
+export const plainLimit = 64 * 1024
+
+/**
+ * A newc cpio of the files and of the directories above them, each once, parents first; gzipped when it is larger than
+ * {@link plainLimit}. A plain one ends on a multiple of 4: the kernel takes `07…` for another archive only there, and
+ * skips zeros (init/initramfs.c, unpack_to_rootfs). iPXE and GRUB align the start of every initrd themselves.
+ */
+export async function packOverlay(
+  files: readonly RenderedFile[],
+): Promise<{ bytes: Uint8Array<ArrayBuffer>; digest: Digest }> {
+  const archive = packCpio(cpioEntries(files))
+  const bytes = archive.length > plainLimit ? ownBuffer(gzipSync(archive, { level: 6, mtime: 0 })) : padded(archive)
+  return { bytes, digest: await digestOf(bytes) }
+}
+
+/** The entries of the archive: what was rendered, and the directories above it that nobody spoke of. */
+export function cpioEntries(files: readonly RenderedFile[]): CpioEntry[] {
+  const entries = new Map<string, CpioEntry>()
+  for (const file of files) {
+    for (const path of ancestors(file.path))
+      if (!entries.has(path))
+        entries.set(path, { path: path.slice(1), mode: directoryMode(path), uid: 0, gid: 0, type: 'directory' })
+    entries.set(file.path, cpioEntry(file))
+  }
+  // A directory's path begins all paths below it, so that code-unit order has it first.
+  return [...entries.values()].sort((a, b) => (a.path < b.path ? -1 : 1))
+}
+
+function cpioEntry(file: RenderedFile): CpioEntry {
+  const common = { path: file.path.slice(1), mode: file.mode, uid: file.uid, gid: file.gid }
+  switch (file.type) {
+    case 'file':
+      return { ...common, type: 'file', content: file.content }
+    case 'link':
+      return { ...common, type: 'link', target: file.target }
+    case 'directory':
+      return { ...common, type: 'directory' }
+  }
+}
+
+function padded(archive: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (archive.length % 4 === 0) return archive
+  const longer = new Uint8Array(archive.length + 4 - (archive.length % 4))
+  longer.set(archive)
+  return longer
+}
+
+/** fflate types its results as views of any buffer, shared ones too; they are plain ones, which hashing asks for. */
+const ownBuffer = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
+  bytes.buffer instanceof ArrayBuffer ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length) : bytes.slice()

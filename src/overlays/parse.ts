@@ -1,0 +1,194 @@
+/** Makes an overlay of files: what `overlay push` sends, and what lies in `boot-assets/overlays/NAME`. */
+import { type Digest, digestOf } from '../blobs/digest.ts'
+import { AppError } from '../errors.ts'
+import {
+  type Attributes,
+  attributesOf,
+  matchesRule,
+  type OverlayYaml,
+  parseOverlayYaml,
+  type Rule,
+} from './attributes.ts'
+import type { OverlayEntry, OverlayManifest } from './manifest.ts'
+import { ancestors, directoryMode, pathFault } from './path.ts'
+import { parseTemplate } from './template.ts'
+
+/** A file of an overlay's directory, by its path in it: `overlay.yaml`, `files/etc/motd`. A link has no content. */
+export type SourceFile = {
+  path: string
+  content: Uint8Array<ArrayBuffer>
+  executable: boolean
+  /** Target of a symbolic link. */
+  link?: string
+}
+
+/** An overlay as data, and the contents that its manifest names. */
+export type ParsedOverlay = { manifest: OverlayManifest; contents: Map<Digest, Uint8Array<ArrayBuffer>> }
+
+/** Bytes of a file, bytes of an overlay, number of its files: the most that is taken. */
+export const overlayLimits = { file: 4 * 1024 * 1024, overlay: 16 * 1024 * 1024, entries: 5000 } as const
+
+const templateSuffix = '.mustache'
+
+/**
+ * Reads an overlay. Throws `OVERLAY_INVALID`, naming the overlay, the file or key, and what to do, and `TEMPLATE_INVALID`
+ * for templates that do not parse.
+ */
+export async function parseOverlay(name: string, files: readonly SourceFile[]): Promise<ParsedOverlay> {
+  checkFiles(name, files)
+  const { description, rules } = yamlOf(name, files)
+  const contents: ParsedOverlay['contents'] = new Map()
+  const sources = new Map<string, string>()
+  const used = new Set<Rule>()
+  const entries: OverlayEntry[] = []
+  for (const file of files.filter(({ path }) => path.startsWith('files/'))) {
+    const suffixed = file.path.endsWith(templateSuffix)
+    const path = file.path.slice('files'.length, suffixed ? -templateSuffix.length : undefined)
+    const other = sources.get(path)
+    if (other !== undefined) throw invalid(name, `${other} and ${file.path} both make ${path}: take one away`)
+    sources.set(path, file.path)
+    for (const rule of rules) if (!rule.directory && matchesRule(rule, path)) used.add(rule)
+    const common = commonOf(name, path, file, { template: suffixed, ...attributesOf(rules, path, false) })
+    if (file.link !== undefined) {
+      if (common.template) parseTemplate(file.link, `${name}:${path}`)
+      entries.push({ ...common, type: 'link', target: file.link })
+    } else {
+      if (common.template) parseTemplate(textOf(name, file), `${name}:${path}`)
+      const digest = await digestOf(file.content)
+      contents.set(digest, file.content)
+      entries.push({ ...common, type: 'file', digest, size: file.content.length })
+    }
+  }
+  entries.push(...directoryEntries(name, rules, [...sources.keys()], used))
+  checkNesting(name, entries)
+  const idle = rules.find((rule) => !used.has(rule))
+  if (idle) throw invalid(name, `overlay.yaml: files: ${idle.key} matches nothing: ${adviceFor(idle)}`)
+  entries.sort((a, b) => (a.path < b.path ? -1 : 1))
+  return { manifest: description === undefined ? { entries } : { description, entries }, contents }
+}
+
+const invalid = (overlay: string, fault: string): AppError =>
+  new AppError('OVERLAY_INVALID', `overlay ${overlay}: ${fault}`)
+
+function checkFiles(name: string, files: readonly SourceFile[]): void {
+  if (files.length > overlayLimits.entries)
+    throw invalid(name, `${files.length} files are more than ${overlayLimits.entries}: they belong into an image`)
+  const seen = new Set<string>()
+  let total = 0
+  for (const { path, content, link } of files) {
+    const shown = JSON.stringify(path.slice(0, 300))
+    const fault = path.startsWith('files/') ? pathFault(path.slice('files'.length)) : topLevelFault(path, link)
+    if (fault) throw invalid(name, `${shown} ${fault}`)
+    if (seen.has(path)) throw invalid(name, `${shown} is there twice`)
+    seen.add(path)
+    if (link !== undefined && (link === '' || link.length > 4095 || link.includes('\0')))
+      throw invalid(name, `${shown} is a link to nothing that can be`)
+    if (content.length > overlayLimits.file)
+      throw invalid(
+        name,
+        `${shown} has ${content.length} bytes, more than ${overlayLimits.file}: it belongs into an image`,
+      )
+    total += content.length
+  }
+  if (total > overlayLimits.overlay)
+    throw invalid(name, `it has ${total} bytes, more than ${overlayLimits.overlay}: large files belong into an image`)
+}
+
+function topLevelFault(path: string, link: string | undefined): string | undefined {
+  if ((path === 'overlay.yaml' || /^README[^/]*$/.test(path)) && link === undefined) return undefined
+  return 'is not part of an overlay: it has overlay.yaml, README and, for the node, files/…'
+}
+
+function yamlOf(name: string, files: readonly SourceFile[]): OverlayYaml {
+  const file = files.find(({ path }) => path === 'overlay.yaml')
+  return file ? parseOverlayYaml(name, textOf(name, file)) : { rules: [] }
+}
+
+function textOf(name: string, { path, content }: SourceFile): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content)
+  } catch (cause) {
+    throw new AppError(
+      'OVERLAY_INVALID',
+      `overlay ${name}: ${path} is not UTF-8 text, which templates and YAML must be`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
+type Common = Omit<OverlayEntry & { type: 'directory' }, 'type'>
+
+function commonOf(
+  name: string,
+  path: string,
+  file: SourceFile,
+  attributes: Attributes & { template: boolean },
+): Common {
+  const { mode, uid = 0, gid = 0, template, each, when } = attributes
+  const templated = path.includes('{{')
+  if (each !== undefined && !templated)
+    throw invalid(name, `${path} has each (${each}), so its name must say how items differ: …{{name}}…`)
+  if (each === undefined && templated)
+    throw invalid(
+      name,
+      `${path} has {{…}} in its name but no each: give it one in overlay.yaml, such as { each: netdevs }`,
+    )
+  if (each !== undefined) parseTemplate(path, `${name}:${path} (its name)`)
+  if (file.link !== undefined && mode !== undefined)
+    throw invalid(name, `${path} is a symbolic link: a link has no mode`)
+  return {
+    path,
+    mode: file.link !== undefined ? 0o777 : (mode ?? (file.executable ? 0o755 : 0o644)),
+    uid,
+    gid,
+    template,
+    ...(each === undefined ? {} : { each }),
+    ...(when === undefined ? {} : { when }),
+  }
+}
+
+/** Directories that overlay.yaml speaks of: a path makes one, a pattern only says how the ones above files are. */
+function directoryEntries(
+  name: string,
+  rules: readonly Rule[],
+  files: readonly string[],
+  used: Set<Rule>,
+): OverlayEntry[] {
+  const about = rules.filter((rule) => rule.directory)
+  if (about.length === 0) return []
+  const paths = new Set([...files.flatMap(ancestors), ...about.filter((rule) => !rule.pattern).map(({ path }) => path)])
+  return [...paths].flatMap((path): OverlayEntry[] => {
+    const fitting = about.filter((rule) => matchesRule(rule, path))
+    if (fitting.length === 0) return []
+    for (const rule of fitting) used.add(rule)
+    if (path.includes('{{')) throw invalid(name, `overlay.yaml: files: ${path}/ has {{…}}: a directory has no each`)
+    const { mode = directoryMode(path), uid = 0, gid = 0, when } = attributesOf(rules, path, true)
+    return [{ path, mode, uid, gid, template: false, ...(when === undefined ? {} : { when }), type: 'directory' }]
+  })
+}
+
+function checkNesting(name: string, entries: readonly OverlayEntry[]): void {
+  const types = new Map<string, OverlayEntry['type']>()
+  for (const { path, type } of entries) {
+    if (types.has(path)) throw invalid(name, `${path} is both a directory (in overlay.yaml) and a ${types.get(path)}`)
+    types.set(path, type)
+  }
+  for (const { path } of entries)
+    for (const above of ancestors(path)) {
+      const type = types.get(above)
+      if (type !== undefined && type !== 'directory')
+        throw invalid(name, `${path} lies below ${above}, which is a ${type}`)
+    }
+}
+
+function adviceFor({ key, path, directory }: Rule): string {
+  if (path.endsWith(templateSuffix)) return `name the file as the node has it, ${path.slice(0, -templateSuffix.length)}`
+  return directory
+    ? 'no file lies below such a directory'
+    : 'put the file below files/, or take the key out' +
+        (key.includes('*')
+          ? ' (* stands for one component, ** for several, and a pattern for directories ends in /)'
+          : '')
+}
