@@ -2,6 +2,7 @@ CREATE TABLE `attempts` (
 	`id` text PRIMARY KEY NOT NULL,
 	`node` text NOT NULL,
 	`mac` text NOT NULL,
+	`address` text,
 	`started_at` integer NOT NULL,
 	`plan` text NOT NULL,
 	`ticket_hash` text,

@@ -1,7 +1,8 @@
 /** Journal: takes what happened at once and writes it soon, many at a time, so that no request waits for a disk. */
-
+import type { Log } from '../log.ts'
 import type { Json } from '../registry/settings.ts'
-import type { EventKind } from './schema.ts'
+import { forgetStatements, statementsOf } from './batch.ts'
+import type { ActivityDatabase, EventKind } from './schema.ts'
 
 /** Something that happened. */
 export type Entry =
@@ -15,6 +16,110 @@ export type Entry =
 export interface Journal {
   /** Remembers the entry and returns at once. Bounded: when writing cannot keep up, the oldest unwritten are dropped and counted in the log. */
   record(entry: Entry): void
-  /** Resolves when everything recorded so far can be read from the database. */
+  /** Resolves when everything recorded so far can be read from the database; rejects when it could not be written now. */
   flush(): Promise<void>
+}
+
+/** What a journal is made of. */
+export type JournalOptions = {
+  database: ActivityDatabase
+  log: Log
+  /**
+   * Calls `flush` within 100 ms. Asked once for all entries that come until then. `flush` does not reject: entries that
+   * could not be written stay, and another `flush` is scheduled.
+   */
+  schedule: (flush: () => Promise<void>) => void
+  /** The clock by which old entries are forgotten. */
+  now?: () => Date
+}
+
+/** Entries that wait at most. */
+export const entriesAtMost = 100_000
+/** Bounds of one transaction: better-sqlite3 holds up everything else meanwhile, and D1 takes 2 MB a parameter. */
+const entriesPerBatch = 250
+const charactersPerBatch = 300_000
+const millisecondsBetweenForgetting = 60_000
+
+/** A journal that writes into the activity database. Events of attempts that nobody knows do no harm. */
+export function createJournal({ database, log, schedule, now = () => new Date() }: JournalOptions): Journal {
+  let waiting: Entry[] = []
+  let dropped = 0
+  let scheduled = false
+  let failing = false
+  let forgottenAt = 0
+  let writing: Promise<unknown> = Promise.resolve()
+
+  const later = () => {
+    if (scheduled) return
+    scheduled = true
+    schedule(() => flush().catch(later))
+  }
+
+  const flush = () => {
+    const turn = writing.then(writeAll)
+    writing = turn.catch(() => undefined)
+    return turn
+  }
+
+  async function writeAll(): Promise<void> {
+    scheduled = false
+    if (dropped > 0) log('warn', 'the journal could not keep up: oldest entries were dropped', { dropped })
+    dropped = 0
+    // What arrives meanwhile has a flush of its own.
+    for (let left = waiting.length; left > 0; ) {
+      const { batch, tooLarge } = firstOf(waiting)
+      if (tooLarge > 0) log('warn', 'the journal dropped entries that are too large', { dropped: tooLarge })
+      waiting = waiting.slice(batch.length + tooLarge)
+      left -= batch.length + tooLarge
+      await write(batch)
+      // Lets requests through between two transactions.
+      if (left > 0) await new Promise((resolve) => setTimeout(resolve, 0))
+    }
+  }
+
+  async function write(batch: Entry[]): Promise<void> {
+    const at = now()
+    const forgets = at.getTime() - forgottenAt >= millisecondsBetweenForgetting
+    try {
+      await database.batch([...statementsOf(batch), ...(forgets ? forgetStatements(at) : [])])
+    } catch (error) {
+      if (!failing) log('error', 'the journal cannot be written, entries wait', { error: String(error) })
+      failing = true
+      waiting = [...batch, ...waiting]
+      throw error
+    }
+    if (forgets) forgottenAt = at.getTime()
+    if (failing) log('info', 'the journal can be written again')
+    failing = false
+  }
+
+  return {
+    record(entry) {
+      waiting.push(entry)
+      if (waiting.length > entriesAtMost) {
+        // Some more at once, because making room at the front moves all the others.
+        dropped += waiting.splice(0, entriesPerBatch).length
+      }
+      later()
+    },
+    flush,
+  }
+}
+
+/** The entries that the next transaction takes, in order, and how many among them were larger than a transaction. */
+function firstOf(entries: readonly Entry[]): { batch: Entry[]; tooLarge: number } {
+  const batch: Entry[] = []
+  let tooLarge = 0
+  let characters = 0
+  for (const entry of entries.slice(0, entriesPerBatch)) {
+    const length = JSON.stringify(entry).length
+    if (length > charactersPerBatch / 4) {
+      tooLarge++
+      continue
+    }
+    characters += length
+    if (characters > charactersPerBatch) break
+    batch.push(entry)
+  }
+  return { batch, tooLarge }
 }

@@ -16,6 +16,8 @@ export const attempts = sqliteTable(
     id: text('id').primaryKey(),
     node: text('node').notNull(),
     mac: text('mac').notNull(),
+    /** Where the script was asked from. */
+    address: text('address'),
     startedAt: integer('started_at', { mode: 'timestamp_ms' }).notNull(),
     /** What the node was told to boot: image, kernel and overlay digests, revision. */
     plan: text('plan', { mode: 'json' }).$type<Json>().notNull(),
