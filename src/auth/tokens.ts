@@ -29,7 +29,7 @@ export async function createToken(
   db: RegistryDatabase,
   wanted: { name: string; scope: Scope; expiresAt?: Date; replace?: boolean },
   editor: Editor,
-): Promise<TokenRecord & { token: string }> {
+): Promise<TokenRecord & { token: string; revision: number }> {
   const name = nameSchema.safeParse(wanted.name)
   if (!name.success)
     throw new AppError('NAME_INVALID', `token name ${JSON.stringify(wanted.name)} ${name.error.issues[0]?.message}`, {
@@ -43,7 +43,7 @@ export async function createToken(
     createdAt: editor.at,
     expiresAt: wanted.expiresAt ?? null,
   }
-  await edit(db, editor, async (revision) => {
+  const { revision } = await edit(db, editor, async (revision) => {
     const before = await db.select().from(tokens).where(eq(tokens.name, wanted.name)).get()
     if (before && !wanted.replace) throw new AppError('TOKEN_EXISTS', `there is a token ${wanted.name} already`)
     const { name: _key, ...set } = { ...record, hash, revision }
@@ -65,7 +65,7 @@ export async function createToken(
       result: undefined,
     }
   })
-  return { ...record, token }
+  return { ...record, token, revision }
 }
 
 /** Every token, by name, without secrets. */
@@ -75,8 +75,8 @@ export async function listTokens(db: RegistryDatabase): Promise<TokenRecord[]> {
 }
 
 /** Revokes a token at once. Throws `TOKEN_UNKNOWN`. */
-export async function deleteToken(db: RegistryDatabase, name: string, editor: Editor): Promise<void> {
-  await edit(db, editor, async () => {
+export async function deleteToken(db: RegistryDatabase, name: string, editor: Editor): Promise<{ revision: number }> {
+  return edit(db, editor, async () => {
     const before = await db.select().from(tokens).where(eq(tokens.name, name)).get()
     if (!before) throw new AppError('TOKEN_UNKNOWN', `no token ${name}`)
     return {

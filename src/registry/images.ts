@@ -1,5 +1,5 @@
 /** Images and their versions: queries and edits. What a version consists of is `images/manifest.ts`. */
-import { and, asc, desc, eq, gt, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, gt, sql } from 'drizzle-orm'
 import { type Digest, digestOf } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
 import type { ImageManifest } from '../images/manifest.ts'
@@ -67,6 +67,25 @@ export async function resolveImage(db: RegistryDatabase, reference: string): Pro
   })
 }
 
+/** How many versions each image has; one query. */
+export async function countVersions(db: RegistryDatabase): Promise<Map<string, number>> {
+  const rows = await db
+    .select({ image: imageVersions.image, versions: count() })
+    .from(imageVersions)
+    .groupBy(imageVersions.image)
+    .all()
+  return new Map(rows.map((row) => [row.image, row.versions]))
+}
+
+/** Throws `NAME_INVALID` for what cannot name an image. */
+export function refuseImageName(name: string): void {
+  const { error } = nameSchema.safeParse(name)
+  if (!error) return
+  throw new AppError('NAME_INVALID', `image name ${JSON.stringify(name)} ${error.issues[0]?.message}`, {
+    field: 'name',
+  })
+}
+
 /**
  * Adds a version, and the image with its first one. The newest version's own content imported again makes no new
  * version: then `created` is false. The version becomes the current one when `current` is set or it is the first.
@@ -75,14 +94,10 @@ export async function addVersion(
   db: RegistryDatabase,
   editor: Editor,
   wanted: { image: string; manifest: ImageManifest; source: string; current: boolean },
-): Promise<{ version: ImageVersion; created: boolean }> {
-  const name = nameSchema.safeParse(wanted.image)
-  if (!name.success)
-    throw new AppError('NAME_INVALID', `image name ${JSON.stringify(wanted.image)} ${name.error.issues[0]?.message}`, {
-      field: 'name',
-    })
+): Promise<{ revision: number; version: ImageVersion; created: boolean }> {
+  refuseImageName(wanted.image)
   const digest = await digestOf(new TextEncoder().encode(canonicalJson(wanted.manifest)))
-  const { result } = await edit(db, editor, async (revision) => {
+  const { revision, result } = await edit(db, editor, async (revision) => {
     const image = await db.select().from(images).where(eq(images.name, wanted.image)).get()
     const newest = image
       ? await db
@@ -128,7 +143,7 @@ export async function addVersion(
       result: { version, created: !same },
     }
   })
-  return result
+  return { revision, ...result }
 }
 
 /** Makes a version the current one: the way forward and the way back. Throws `IMAGE_UNKNOWN`, `REVISION_CONFLICT`. */
@@ -137,9 +152,9 @@ export async function setCurrent(
   editor: Editor,
   name: string,
   number: number,
-  expected?: number,
-): Promise<Image> {
-  const { result } = await edit(db, editor, async (revision) => {
+  expected?: number | '*',
+): Promise<{ revision: number; result: Image }> {
+  return edit(db, editor, async (revision) => {
     const image = await getImage(db, name)
     checkRevision(`image ${name}`, image, expected)
     await resolveImage(db, `${name}@${number}`)
@@ -153,7 +168,6 @@ export async function setCurrent(
       result: row,
     }
   })
-  return result
 }
 
 /** Deletes an image with its versions; their blobs become garbage. Throws `IMAGE_UNKNOWN`, `IMAGE_USED`, `REVISION_CONFLICT`. */
@@ -161,9 +175,9 @@ export async function deleteImage(
   db: RegistryDatabase,
   editor: Editor,
   name: string,
-  expected?: number,
-): Promise<void> {
-  await edit(db, editor, async () => {
+  expected?: number | '*',
+): Promise<{ revision: number }> {
+  return edit(db, editor, async () => {
     const image = await getImage(db, name)
     checkRevision(`image ${name}`, image, expected)
     const users = await imageUsers(db, name)

@@ -4,7 +4,7 @@
  * Profiles apply in the order in which they are listed, each after its own parents; the node comes last. A scalar
  * replaces; a list appends, and `~x` takes x out again; a map merges key by key; `null` clears what was inherited.
  * Two things are replaced whole although they look like lists or maps: `root.kind` (an order to try) and each value
- * under `resources` (any JSON, which only its reader understands).
+ * under `resources` (any JSON, which only its reader understands). A map with nothing in it says nothing, and goes.
  */
 import { AppError } from '../errors.ts'
 import type { Effective, Json, Settings } from './settings.ts'
@@ -71,7 +71,7 @@ function merge(below: unknown, above: unknown, path: readonly string[]): unknown
     if (result === undefined) delete merged[key]
     else merged[key] = result
   }
-  return merged
+  return Object.keys(merged).length === 0 ? undefined : merged
 }
 
 /** `root.kind` and the values of `resources` are taken whole. */
@@ -94,9 +94,7 @@ function note(found: Map<string, Explanation>, from: Origin, settings: Settings)
   for (const [path, value] of leaves(settings, [])) {
     const field = path.join('.')
     if (value === null) {
-      const hidden = [...found.values()].filter((other) => other.field === field || other.field.startsWith(`${field}.`))
-      for (const other of hidden) found.delete(other.field)
-      found.set(field, { field, value: null, from: [from], hidden: hidden.flatMap(past) })
+      clear(found, from, field)
       continue
     }
     const below = found.get(field)
@@ -111,12 +109,17 @@ function note(found: Map<string, Explanation>, from: Origin, settings: Settings)
     } else {
       found.set(field, { field, value, from: [from], hidden: below ? past(below) : [] })
     }
-    // A value below a cleared map brings that part of the map back.
-    for (let end = path.length - 1; end > 0; end--) {
-      const ancestor = path.slice(0, end).join('.')
-      if (found.get(ancestor)?.value === null) found.delete(ancestor)
-    }
+    // A value below a map that was cleared for nothing: the map is not clear any more.
+    for (let end = path.length - 1; end > 0; end--) found.delete(path.slice(0, end).join('.'))
   }
+}
+
+/** Clears a field, or everything that is known below it: each is told with what it was. */
+function clear(found: Map<string, Explanation>, from: Origin, field: string): void {
+  const cleared = [...found.values()].filter((other) => other.field === field || other.field.startsWith(`${field}.`))
+  for (const other of cleared)
+    found.set(other.field, { field: other.field, value: null, from: [from], hidden: past(other) })
+  if (cleared.length === 0) found.set(field, { field, value: null, from: [from], hidden: [] })
 }
 
 /** What an explanation says of the past once something else takes its place. */

@@ -1,7 +1,9 @@
 /** What nodes and profiles have in common: names of profiles, settings, and how input for them is checked. Pure. */
 import { z } from '@hono/zod-openapi'
 import { AppError } from '../errors.ts'
+import { faultsOf } from './faults.ts'
 import type { Member } from './inherit.ts'
+import { clearPaths, mergePatch } from './merge-patch.ts'
 import {
   type Json,
   nameSchema,
@@ -29,7 +31,7 @@ export type StoredMember = Member & { revision: number; changedAt: Date }
 export function parseMember(input: unknown): MemberInput {
   const result = memberInputSchema.safeParse(input)
   if (result.success) return result.data
-  const faults = result.error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message }))
+  const faults = faultsOf(result.error)
   const first = faults[0] ?? { field: '', message: 'is not valid' }
   throw new AppError('SETTINGS_INVALID', `${first.field || 'the document'}: ${first.message}`, {
     field: first.field,
@@ -37,12 +39,19 @@ export function parseMember(input: unknown): MemberInput {
   })
 }
 
-/** Throws `SETTINGS_INVALID` when a profile carries what belongs to one machine. */
+/**
+ * A member's input with a merge patch applied, and then `null` stored at the paths of `clear` (dotted, below `settings`).
+ * Throws `SETTINGS_INVALID`. Pure.
+ */
+export function patchMember(before: MemberInput, patch: unknown, clear: readonly string[]): MemberInput {
+  const merged = parseMember(mergePatch({ profiles: before.profiles, settings: before.settings }, patch))
+  return clear.length === 0 ? merged : parseMember({ ...merged, settings: clearPaths(merged.settings, clear) })
+}
+
+/** Throws `SETTINGS_INVALID` when settings for several nodes (a profile's, a bulk edit's) carry what belongs to one machine. */
 export function refuseNodeFields(settings: Settings): void {
   const refuse = (field: string) => {
-    throw new AppError('SETTINGS_INVALID', `${field} belongs to a node: every node of the profile would get it`, {
-      field,
-    })
+    throw new AppError('SETTINGS_INVALID', `${field} belongs to one node, and several would get it`, { field })
   }
   for (const field of nodeOnlyFields) if (settings[field] != null) refuse(`settings.${field}`)
   for (const [name, netdev] of Object.entries(settings.netdevs ?? {})) {
@@ -56,13 +65,13 @@ export const documentOf = (member: MemberInput): Json => ({
   settings: member.settings as Json,
 })
 
-/** Throws `REVISION_CONFLICT` when a caller edits something other than what it saw. */
+/** Throws `REVISION_CONFLICT` when a caller edits something other than what it saw; `'*'` is anything that exists. */
 export function checkRevision(
   thing: string,
   stored: { revision: number } | undefined,
-  expected: number | undefined,
+  expected: number | '*' | undefined,
 ): void {
-  if (expected === undefined || stored?.revision === expected) return
-  const found = stored ? `is at revision ${stored.revision}` : 'does not exist'
-  throw new AppError('REVISION_CONFLICT', `${thing} ${found}, not at ${expected}: read it again, then edit`)
+  if (expected === undefined || stored?.revision === expected || (stored && expected === '*')) return
+  const found = stored ? `is at revision ${stored.revision}, not at ${expected}` : 'does not exist'
+  throw new AppError('REVISION_CONFLICT', `${thing} ${found}: read it again, then edit`)
 }

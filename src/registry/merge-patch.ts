@@ -3,12 +3,13 @@
 /** The target with the patch applied: maps merge, `null` removes the member, everything else replaces. Pure. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch
-  const result: Record<string, unknown> = isObject(target) ? { ...target } : {}
+  // A Map, because assigning to a key `__proto__` of an object would not make a member.
+  const result = new Map(isObject(target) ? Object.entries(target) : [])
   for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete result[key]
-    else result[key] = mergePatch(result[key], value)
+    if (value === null) result.delete(key)
+    else result.set(key, mergePatch(result.get(key), value))
   }
-  return result
+  return Object.fromEntries(result)
 }
 
 /** The target with `null` at each dotted path, which hides what profiles say there. Maps on the way are made. Pure. */

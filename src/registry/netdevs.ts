@@ -83,6 +83,9 @@ const columns = ['mac', 'address', 'address6'] as const
 
 function taken(column: (typeof columns)[number], value: string, row: NetdevRow, other: string): AppError {
   const code = column === 'mac' ? 'MAC_TAKEN' : 'ADDRESS_TAKEN'
-  const who = other === row.node ? `${row.node} itself, on another netdev` : `node ${other}`
-  return new AppError(code, `${value} belongs to ${who}`, { field: `settings.netdevs.${row.name}.${column}` })
+  const message =
+    other === row.node
+      ? `node ${row.node} has ${value} on two netdevs`
+      : `node ${row.node} cannot have ${value}: it belongs to node ${other}`
+  return new AppError(code, message, { field: `settings.netdevs.${row.name}.${column}` })
 }

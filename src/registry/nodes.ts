@@ -1,11 +1,12 @@
 /** Nodes: queries, and the one way to change them. */
 import { asc, eq, gt, sql } from 'drizzle-orm'
 import { AppError } from '../errors.ts'
+import { sameJson } from './canonical.ts'
 import { lineage } from './inherit.ts'
 import { documentOf, type MemberInput, type StoredMember } from './members.ts'
 import { checkFree, indexStatements, netdevRows } from './netdevs.ts'
 import { profileMap } from './profiles.ts'
-import { type Edit, type Editor, edit } from './revisions.ts'
+import { type Change, type Edit, type Editor, edit } from './revisions.ts'
 import { netdevs, nodes, type RegistryDatabase } from './schema.ts'
 import { nodeNameSchema } from './settings.ts'
 
@@ -75,17 +76,17 @@ export type NodeChange = (name: string, before: StoredMember | undefined) => Mem
 
 /**
  * Changes nodes, all or none, as one revision. `names` is asked inside the edit, so that what a selector finds is what
- * gets changed. Answers the nodes as they are afterwards. Throws what `change` throws, `NAME_INVALID`, `MAC_TAKEN`,
- * `ADDRESS_TAKEN`, `PROFILE_UNKNOWN`.
+ * gets changed; it is told the registry's revision, and may refuse the edit. Answers the nodes as they are afterwards.
+ * Throws what `names` and `change` throw, `NAME_INVALID`, `MAC_TAKEN`, `ADDRESS_TAKEN`, `PROFILE_UNKNOWN`.
  */
 export async function changeNodes(
   db: RegistryDatabase,
   editor: Editor,
-  names: () => Promise<readonly string[]>,
+  names: (current: number) => Promise<readonly string[]>,
   change: NodeChange,
-): Promise<{ revision: number; result: StoredMember[] }> {
+): Promise<{ revision: number; changes: Change[]; result: StoredMember[] }> {
   return edit(db, editor, async (revision) => {
-    const wanted = [...new Set(await names())]
+    const wanted = [...new Set(await names(revision - 1))]
     const [before, profiles] = await Promise.all([nodesNamed(db, wanted), profileMap(db)])
     const after = new Map<string, StoredMember>()
     const edited: Edit<StoredMember[]> = { changes: [], statements: [], result: [] }
@@ -94,7 +95,7 @@ export async function changeNodes(
       const next = change(name, old)
       if (!old && !next) continue
       if (next && !old) checkName(name)
-      if (next && old && JSON.stringify(documentOf(next)) === JSON.stringify(documentOf(old))) {
+      if (next && old && sameJson(documentOf(next), documentOf(old))) {
         edited.result.push(old)
         continue
       }

@@ -70,17 +70,22 @@ export async function overlayFiles(
 export async function pushOverlay(
   db: RegistryDatabase,
   editor: Editor,
-  wanted: { name: string; manifest: OverlayManifest; contents: ReadonlyMap<Digest, Uint8Array>; expected?: number },
-): Promise<{ version: OverlayVersion; created: boolean }> {
+  wanted: {
+    name: string
+    manifest: OverlayManifest
+    contents: ReadonlyMap<Digest, Uint8Array>
+    expected?: number | '*' | undefined
+  },
+): Promise<{ revision: number; version: OverlayVersion; created: boolean }> {
   const name = nameSchema.safeParse(wanted.name)
   if (!name.success)
     throw new AppError('NAME_INVALID', `overlay name ${JSON.stringify(wanted.name)} ${name.error.issues[0]?.message}`, {
       field: 'name',
     })
   const digest = await digestOf(new TextEncoder().encode(canonicalJson(wanted.manifest)))
-  const { result } = await edit(db, editor, async (revision) => {
+  const { revision, result } = await edit(db, editor, async (revision) => {
     const before = await findOverlay(db, wanted.name)
-    if (wanted.expected !== undefined) checkRevision(`overlay ${wanted.name}`, before, wanted.expected)
+    checkRevision(`overlay ${wanted.name}`, before, wanted.expected)
     const versions = before ? await listOverlayVersions(db, wanted.name) : []
     const current = versions.find((version) => version.number === before?.current)
     if (current?.digest === digest) return { changes: [], statements: [], result: { version: current, created: false } }
@@ -120,7 +125,7 @@ export async function pushOverlay(
       result: { version, created: true },
     }
   })
-  return result
+  return { revision, ...result }
 }
 
 /**
@@ -131,12 +136,12 @@ export async function deleteOverlay(
   db: RegistryDatabase,
   editor: Editor,
   name: string,
-  options: { shadows: boolean; expected?: number },
-): Promise<void> {
-  await edit(db, editor, async () => {
+  options: { shadows: boolean; expected?: number | '*' | undefined },
+): Promise<{ revision: number }> {
+  return edit(db, editor, async () => {
     const overlay = await findOverlay(db, name)
     if (!overlay) throw new AppError('OVERLAY_UNKNOWN', `no site overlay ${name}`)
-    if (options.expected !== undefined) checkRevision(`overlay ${name}`, overlay, options.expected)
+    checkRevision(`overlay ${name}`, overlay, options.expected)
     const users = options.shadows ? [] : await overlayUsers(db, name)
     if (users.length > 0)
       throw new AppError(

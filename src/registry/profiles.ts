@@ -1,9 +1,10 @@
 /** Profiles: queries, and the one way to change them. */
 import { asc, eq, gt, sql } from 'drizzle-orm'
 import { AppError } from '../errors.ts'
+import { sameJson } from './canonical.ts'
 import { lineage } from './inherit.ts'
 import { documentOf, type MemberInput, refuseNodeFields, type StoredMember } from './members.ts'
-import { type Editor, edit } from './revisions.ts'
+import { type Change, type Editor, edit } from './revisions.ts'
 import { nodes, profiles, type RegistryDatabase } from './schema.ts'
 import { nameSchema } from './settings.ts'
 
@@ -70,12 +71,12 @@ export async function changeProfile(
   editor: Editor,
   name: string,
   change: (before: StoredMember | undefined) => MemberInput | undefined,
-): Promise<{ revision: number; result: StoredMember | undefined }> {
+): Promise<{ revision: number; changes: Change[]; result: StoredMember | undefined }> {
   return edit(db, editor, async (revision) => {
     const all = await profileMap(db)
     const before = all.get(name)
     const next = change(before)
-    const unchanged = before && next && JSON.stringify(documentOf(next)) === JSON.stringify(documentOf(before))
+    const unchanged = before && next && sameJson(documentOf(next), documentOf(before))
     if (unchanged || (!before && !next)) return { changes: [], statements: [], result: before }
     const changes = [
       {

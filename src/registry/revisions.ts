@@ -8,11 +8,11 @@
 import { and, desc, eq, lt, sql } from 'drizzle-orm'
 import { AppError } from '../errors.ts'
 import type { Noun, RegistryDatabase, Statement } from './schema.ts'
-import { changes, revisions } from './schema.ts'
+import { changes as changeRows, revisions } from './schema.ts'
 import type { Json } from './settings.ts'
 
-/** Who edits, when, and why. */
-export type Editor = { author: string; at: Date; message?: string }
+/** Who edits, when, and why. With `dryRun` everything is checked and computed, and nothing is committed. */
+export type Editor = { author: string; at: Date; message?: string | undefined; dryRun?: boolean }
 
 /** What happened to one thing. `before` is null for what was made, `after` for what was deleted. */
 export type Change = { noun: Noun; name: string; before: Json; after: Json }
@@ -37,21 +37,23 @@ export async function currentRevision(db: RegistryDatabase): Promise<number> {
 
 /**
  * Commits what `prepare` wants, all or nothing, as one revision. `prepare` gets the number that the revision will have,
- * must read everything that it decides on, and may run more than once. Throws `REGISTRY_BUSY` when others keep winning.
+ * must read everything that it decides on, and may run more than once. Answers the registry's revision afterwards and
+ * what it changed. Throws `REGISTRY_BUSY` when others keep winning.
  */
 export async function edit<Result>(
   db: RegistryDatabase,
   editor: Editor,
   prepare: (revision: number) => Promise<Edit<Result>>,
-): Promise<{ revision: number; result: Result }> {
+): Promise<{ revision: number; changes: Change[]; result: Result }> {
   return db.exclusive(async () => {
     for (let attempt = 0; attempt < attemptsAtMost; attempt++) {
       const base = await currentRevision(db)
       const wanted = await prepare(base + 1)
-      if (wanted.changes.length === 0) return { revision: base, result: wanted.result }
+      const { changes, result } = wanted
+      if (editor.dryRun || changes.length === 0) return { revision: base, changes, result }
       try {
-        await db.batch([...recordOf(db, base + 1, editor, wanted.changes), ...wanted.statements])
-        return { revision: base + 1, result: wanted.result }
+        await db.batch([...recordOf(db, base + 1, editor, changes), ...wanted.statements])
+        return { revision: base + 1, changes, result }
       } catch (error) {
         if (!isTaken(error, 'revisions.id')) throw error
       }
@@ -91,16 +93,16 @@ export async function historyOf(
 ): Promise<Revision[]> {
   const rows = await db
     .select()
-    .from(changes)
-    .innerJoin(revisions, eq(revisions.id, changes.revision))
+    .from(changeRows)
+    .innerJoin(revisions, eq(revisions.id, changeRows.revision))
     .where(
       and(
-        eq(changes.noun, noun),
-        eq(changes.name, name),
-        page.before === undefined ? undefined : lt(changes.revision, page.before),
+        eq(changeRows.noun, noun),
+        eq(changeRows.name, name),
+        page.before === undefined ? undefined : lt(changeRows.revision, page.before),
       ),
     )
-    .orderBy(desc(changes.revision))
+    .orderBy(desc(changeRows.revision))
     .limit(page.limit)
     .all()
   return rows.map((row) => ({ ...row.revisions, changes: [changeOf(row.changes)] }))
@@ -110,11 +112,16 @@ export async function historyOf(
 export async function getRevision(db: RegistryDatabase, id: number): Promise<Revision> {
   const row = await db.select().from(revisions).where(eq(revisions.id, id)).get()
   if (!row) throw new AppError('REVISION_UNKNOWN', `no revision ${id}`)
-  const rows = await db.select().from(changes).where(eq(changes.revision, id)).orderBy(changes.noun, changes.name).all()
+  const rows = await db
+    .select()
+    .from(changeRows)
+    .where(eq(changeRows.revision, id))
+    .orderBy(changeRows.noun, changeRows.name)
+    .all()
   return { ...row, changes: rows.map(changeOf) }
 }
 
-const changeOf = (row: typeof changes.$inferSelect): Change => ({
+const changeOf = (row: typeof changeRows.$inferSelect): Change => ({
   noun: row.noun,
   name: row.name,
   before: row.before,
@@ -129,7 +136,7 @@ function recordOf(db: RegistryDatabase, id: number, editor: Editor, made: readon
   return [
     db.insert(revisions).values({ id, at: editor.at, author: editor.author, message: editor.message ?? '' }),
     db
-      .insert(changes)
+      .insert(changeRows)
       .select(
         sql`select ${id}, value->>'noun', value->>'name', value->>'before', value->>'after' from json_each(${rows})`,
       ),

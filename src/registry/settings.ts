@@ -8,6 +8,13 @@ import { z } from '@hono/zod-openapi'
 
 const oneLine = /^[^\p{Cc}\p{Zl}\p{Zp}\p{Cs}]*$/u
 
+/**
+ * Any JSON value. Described by hand, because the generator of the API's description cannot cope with a schema that has
+ * itself in it; a new schema each time, because it would share the description.
+ */
+export const jsonValue = (description = 'Any JSON value') =>
+  z.json().openapi({ type: ['object', 'array', 'string', 'number', 'boolean', 'null'], description })
+
 /** Text for people and files: one line, no control characters. */
 const text = z.string().max(4096).regex(oneLine, 'must be one line without control characters')
 
@@ -233,7 +240,7 @@ export const settingsSchema = z
     serial: text.max(128).nullish(),
     assetTag: text.max(128).nullish(),
     tags: tags.nullish(),
-    resources: z.record(tagKey, z.json()).nullish(),
+    resources: z.record(tagKey, jsonValue()).nullish(),
     description: z.string().max(4096).nullish(),
   })
   .openapi('Settings')

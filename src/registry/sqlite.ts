@@ -4,7 +4,7 @@
  * Edits are acknowledged when they are on disk: WAL with `synchronous=FULL` flushes the log at every commit
  * (sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous).
  */
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import Sqlite from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
@@ -27,6 +27,8 @@ export type SqliteOptions<Schema> = {
   migrations: string
   /** `FULL`: a commit that was acknowledged survives power loss. `NORMAL`: the last ones may not, nothing tears. */
   synchronous: 'FULL' | 'NORMAL'
+  /** How long a write waits, and everything else with it, while another process writes. */
+  busyMilliseconds: number
 }
 
 /** Older ones can corrupt a WAL database when a checkpoint meets a writer (sqlite.org/wal.html, "The WAL-Reset Bug"). */
@@ -35,7 +37,13 @@ const oldestSqlite = [3, 51, 3] as const
 /** Opens the registry and brings its tables up to date. Throws as {@link openSqlite}. */
 export function openRegistry(file: string): Opened<RegistryDatabase> {
   const migrations = fileURLToPath(new URL('../../db/registry', import.meta.url))
-  return openSqlite(file, { noun: 'registry', schema: registrySchema, migrations, synchronous: 'FULL' })
+  return openSqlite(file, {
+    noun: 'registry',
+    schema: registrySchema,
+    migrations,
+    synchronous: 'FULL',
+    busyMilliseconds: 5000,
+  })
 }
 
 /**
@@ -50,10 +58,14 @@ export function openSqlite<Schema extends Record<string, unknown>>(
   // A clean stop removes the log; where there is one, the last stop was a crash.
   const crashed = existsSync(`${file}-wal`)
   refuseNewer(file, crashed, options)
+  // SQLite would make it readable by all, and gives the log the mode of the file.
+  closeSync(openSync(file, 'a', 0o600))
   const sqlite = new Sqlite(file)
   try {
     refuseOldSqlite(sqlite)
-    sqlite.pragma('busy_timeout = 5000')
+    sqlite.pragma(`busy_timeout = ${options.busyMilliseconds}`)
+    // 64 MiB of pages in memory, in KiB when negative: the default 2 MiB reads the same pages over and over.
+    sqlite.pragma('cache_size = -65536')
     sqlite.pragma('journal_mode = WAL')
     sqlite.pragma(`synchronous = ${options.synchronous}`)
     if (crashed) refuseDamaged(sqlite, file, options.noun)
