@@ -1,0 +1,78 @@
+/** An overlay as a directory: read to be pushed, written when pulled. */
+import { lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { AppError } from '../errors.ts'
+
+/** One file or link of an overlay on the wire. Paths are relative to the overlay's directory; content is base64. */
+export type OverlayFile = { path: string; content: string; executable?: boolean | undefined; link?: string | undefined }
+
+/** Every file and symbolic link below a directory, sorted by path. Throws for what is neither. */
+export async function readOverlay(directory: string): Promise<OverlayFile[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name))
+  const found = await Promise.all(
+    files.sort().map(async (file): Promise<OverlayFile> => {
+      const path = file.slice(join(directory, '/').length)
+      const entry = await lstat(file)
+      if (entry.isSymbolicLink()) return { path, content: '', link: await readlink(file) }
+      if (!entry.isFile()) {
+        throw new AppError(
+          'OVERLAY_INVALID',
+          `${file} is neither a file nor a symbolic link: take it out of the overlay`,
+        )
+      }
+      const content = await readFile(file, 'base64')
+      return { path, content, executable: (entry.mode & 0o111) !== 0 }
+    }),
+  )
+  return found
+}
+
+/** Writes files into a directory that is new or empty. Throws before anything is written when a path would leave it. */
+export async function writeOverlay(directory: string, files: readonly OverlayFile[]): Promise<void> {
+  for (const { path } of files) {
+    if (!isInside(path)) throw new AppError('OVERLAY_INVALID', `the service sent the path ${path}: nothing was written`)
+  }
+  await mkdir(directory, { recursive: true })
+  if ((await readdir(directory)).length > 0) {
+    throw new AppError('REQUEST_INVALID', `${directory} is not empty: name another directory`)
+  }
+  // Links last, so that no file is written through one.
+  for (const { path, content, executable } of files.filter((file) => file.link === undefined)) {
+    await mkdir(dirname(join(directory, path)), { recursive: true })
+    await writeFile(join(directory, path), content, {
+      encoding: 'base64',
+      flag: 'wx',
+      mode: executable ? 0o755 : 0o644,
+    })
+  }
+  for (const { path, link } of files) {
+    if (link === undefined) continue
+    await mkdir(dirname(join(directory, path)), { recursive: true })
+    await symlink(link, join(directory, path))
+  }
+}
+
+/**
+ * Lines that say what a push changes: `+ files/etc/motd`, `~` for another content, mode or target, `-`. The service names
+ * a template without its `.mustache` and writes overlay.yaml anew from what it means, so that one may differ as a text
+ * and mean the same. Pure.
+ */
+export function overlayChanges(before: readonly OverlayFile[], after: readonly OverlayFile[]): string[] {
+  const [was, is] = [byPath(before), byPath(after)]
+  return [...new Set([...was.keys(), ...is.keys()])].sort().flatMap((path) => {
+    const [old, wanted] = [was.get(path), is.get(path)]
+    if (old === wanted) return []
+    const note = path === 'overlay.yaml' && old !== undefined && wanted !== undefined ? ' (as a text)' : ''
+    return [`${old === undefined ? '+' : wanted === undefined ? '-' : '~'} ${path}${note}`]
+  })
+}
+
+const byPath = (files: readonly OverlayFile[]): Map<string, string> =>
+  new Map(files.map((file) => [file.path.replace(/\.mustache$/, ''), identity(file)]))
+
+const identity = ({ content, executable, link }: OverlayFile): string =>
+  JSON.stringify(link === undefined ? [content, executable === true] : [link])
+
+const isInside = (path: string): boolean =>
+  path !== '' && !path.includes('\0') && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
