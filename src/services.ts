@@ -1,6 +1,7 @@
 /** What the app is given. The entries (`head.ts`, `worker.ts`) build it; a route takes the part that it needs. */
 
 import type { Journal } from './activity/journal.ts'
+import type { Presence } from './activity/presence.ts'
 import type { ActivityDatabase } from './activity/schema.ts'
 import type { Assets } from './assets.ts'
 import type { BlobStore } from './blobs/store.ts'
@@ -16,6 +17,8 @@ export type Services = {
   activity: ActivityDatabase
   /** Takes what happened without making the request wait for it. */
   journal: Journal
+  /** Which attempt is being made at an address: boot routes tell, and a download there is told with that attempt. */
+  presence: Presence
   /** Kernels and root archives, by digest. */
   blobs: BlobStore
   /** The files of `boot-assets/`, the site's own above the shipped ones. */
