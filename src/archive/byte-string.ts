@@ -10,7 +10,8 @@ export type ByteString = string
 export function byteString(bytes: Uint8Array): ByteString {
   let text = ''
   // An argument list has a length limit; names rarely need a second turn.
-  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192))
+  for (let at = 0; at < bytes.length; at += 8192)
+    text += Reflect.apply(String.fromCharCode, undefined, bytes.subarray(at, at + 8192))
   return text
 }
 

@@ -13,16 +13,20 @@ const blockSize = 2 ** 20
 const windowSize = 2 ** 15
 /** No flags, no time, no name, system unknown. */
 const header = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255)
+/** A deflate block without content that others follow (RFC 1951, 3.2.4). */
+const emptyBlock = [0x00, 0x00, 0x00, 0xff, 0xff]
 /** A last deflate block without content (RFC 1951, 3.2.6). */
 const lastBlock = [0x03, 0x00]
 
 const deflated = promisify(deflateRaw)
 
 /**
- * The gzip of a stream, at level 6. Holds `jobs` blocks of 1 MiB and what became of them, no more. Three by default:
+ * The gzip of a stream, at level 6. Its length is a multiple of four: under UEFI the kernel lays one initrd behind the
+ * other as they are, and sees an uncompressed cpio only where that is so (`this_header & 3` in init/initramfs.c). Holds `jobs` blocks of 1 MiB and what became of them, no more. Three by default:
  * libuv's pool has 4 threads, and files are read and written on them too.
  */
 export async function* gzip(source: AsyncIterable<Uint8Array>, jobs = 3): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  let packed = header.length
   yield header.slice()
   const running: Promise<Uint8Array<ArrayBuffer>>[] = []
   let checksum = 0
@@ -37,10 +41,17 @@ export async function* gzip(source: AsyncIterable<Uint8Array>, jobs = 3): AsyncG
     running.push(job)
     before = block
     const oldest = running.length >= jobs ? running.shift() : undefined
-    if (oldest) yield await oldest
+    if (!oldest) continue
+    const done = await oldest
+    packed += done.length
+    yield done
   }
-  for (const job of running) yield await job
-  yield trailer(checksum, size)
+  for (const job of running) {
+    const done = await job
+    packed += done.length
+    yield done
+  }
+  yield trailer(packed, checksum, size)
 }
 
 /** The source in blocks of one size, the last one smaller. */
@@ -70,10 +81,13 @@ const deflate = (block: Uint8Array, before: Uint8Array | undefined): Promise<Uin
     ...(before && { dictionary: before.subarray(-windowSize) }),
   })
 
-function trailer(checksum: number, size: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(lastBlock.length + 8)
-  bytes.set(lastBlock)
-  const view = new DataView(bytes.buffer, lastBlock.length)
+/** The end of the deflate stream and the trailer. An empty block of five bytes moves the end by one, modulo four. */
+function trailer(packed: number, checksum: number, size: number): Uint8Array<ArrayBuffer> {
+  const missing = (4 - ((packed + lastBlock.length + 8) % 4)) % 4
+  const end = [...Array<number[]>(missing).fill(emptyBlock).flat(), ...lastBlock]
+  const bytes = new Uint8Array(end.length + 8)
+  bytes.set(end)
+  const view = new DataView(bytes.buffer, end.length)
   view.setUint32(0, checksum, true)
   view.setUint32(4, size % 2 ** 32, true)
   return bytes

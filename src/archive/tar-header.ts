@@ -82,11 +82,19 @@ function parseNumber(bytes: Uint8Array): number | undefined {
     for (const byte of bytes.subarray(1)) number = number * 256 + byte
     return Number.isSafeInteger(number) ? number : undefined
   }
-  const found = /^[ \0]*([0-7]*)[ \0]*/.exec(byteString(bytes))
-  // What comes after the closing blank is left over from other writers; anything before it must be digits.
-  if (!found || (found[0].length < bytes.length && !/[ \0]$/.test(found[0]))) return undefined
-  return found[1] === '' ? 0 : Number.parseInt(found[1] ?? '', 8)
+  let at = 0
+  while (at < bytes.length && isBlank(bytes[at])) at++
+  let number = 0
+  for (; at < bytes.length && !isBlank(bytes[at]); at++) {
+    const digit = (bytes[at] ?? 0) - 0x30
+    if (digit < 0 || digit > 7) return undefined
+    number = number * 8 + digit
+  }
+  // What comes after the closing blank is left over from other writers.
+  return number
 }
+
+const isBlank = (byte: number | undefined): boolean => byte === 0x20 || byte === 0
 
 /** The bytes up to the first NUL. */
 function text(block: Uint8Array, at: number, length: number): ByteString {

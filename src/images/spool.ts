@@ -21,10 +21,6 @@ export type Spool = {
 
 const prefix = 'import-'
 const chunkSize = 2 ** 20
-/** Small files are read by the page, because neighbours in the archive mostly are neighbours in the tree. */
-const pageSize = 2 ** 18
-const mostPages = 16
-const smallFile = 2 ** 16
 
 /** Makes the folder, and removes what an import left there that was killed before its file lost its name. */
 export function prepareSpool(folder: string): void {
@@ -38,9 +34,6 @@ export async function openSpool(folder: string): Promise<Spool> {
   const file = await open(path, 'wx+', 0o600)
   let end = 0
 
-  /** Pages by number, the one read first in front. */
-  const pages = new Map<number, Uint8Array>()
-
   async function append(bytes: Uint8Array): Promise<number> {
     const start = end
     for (let at = 0; at < bytes.length; ) {
@@ -48,7 +41,6 @@ export async function openSpool(folder: string): Promise<Spool> {
       at += bytesWritten
       end += bytesWritten
     }
-    pages.clear()
     return start
   }
 
@@ -61,34 +53,11 @@ export async function openSpool(folder: string): Promise<Spool> {
     }
   }
 
-  /** Reads a page that is not there, in place of the one that has been there longest. */
-  async function page(number: number): Promise<Uint8Array> {
-    const start = number * pageSize
-    const bytes = new Uint8Array(Math.max(0, Math.min(pageSize, end - start)))
-    await readAt(bytes, start)
-    pages.set(number, bytes)
-    const [oldest] = pages.keys()
-    if (oldest !== undefined && pages.size > mostPages) pages.delete(oldest)
-    return bytes
-  }
-
-  async function copy(target: Uint8Array, offset: number): Promise<void> {
-    if (target.length > smallFile) return readAt(target, offset)
-    for (let at = 0; at < target.length; ) {
-      const number = Math.floor((offset + at) / pageSize)
-      const from = offset + at - number * pageSize
-      const part = (pages.get(number) ?? (await page(number))).subarray(from, from + target.length - at)
-      if (part.length === 0) throw new Error(`the spool ends at byte ${offset + at}`)
-      target.set(part, at)
-      at += part.length
-    }
-  }
-
   async function fill(chunk: Uint8Array, extents: Extent[], start: number): Promise<void> {
     for (const extent of extents) {
       const from = Math.max(start, extent.at)
       const to = Math.min(start + chunk.length, extent.at + extent.length)
-      if (from < to) await copy(chunk.subarray(from - start, to - start), extent.offset + from - extent.at)
+      if (from < to) await readAt(chunk.subarray(from - start, to - start), extent.offset + from - extent.at)
     }
   }
 

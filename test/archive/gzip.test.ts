@@ -65,6 +65,13 @@ describe('gzip in parallel', () => {
     expect(packed.length - alone.length).toBeLessThan(500)
   })
 
+  test('is a multiple of four bytes long, whatever it holds', async () => {
+    const lengths = await Promise.all(
+      [0, 1, 2, 3, 5, 8, 13, 21, 2 ** 20 + 7].map((size) => collect(gzip(source(sample(size))))),
+    )
+    expect(lengths.map(({ length }) => length % 4)).toEqual(lengths.map(() => 0))
+  })
+
   test('writes a header without time and name', async () => {
     expect([...(await collect(gzip(source(bytes('x'))))).subarray(0, 10)]).toEqual([31, 139, 8, 0, 0, 0, 0, 0, 0, 255])
   })
