@@ -33,10 +33,11 @@ export type Owners = ReadonlyMap<string, unknown>
 /** Lists whose items the text tells the origin of, one by one. */
 const lists = ['kernel.args', 'overlays.system', 'overlays.runtime']
 
-/** Whose own settings {@link planLines} needs: who added to those lists. */
-export const ownersIn = ({ explain }: Pick<Boot, 'explain'>): string[] => [
-  ...new Set(explain.filter(({ field }) => lists.includes(field)).flatMap(({ from }) => from)),
-]
+/** Whose own settings {@link planLines} needs: the nodes and profiles that added to those lists, not `default`. */
+export const ownersIn = ({ explain }: Pick<Boot, 'explain'>): string[] => {
+  const origins = explain.filter(({ field }) => lists.includes(field)).flatMap(({ from }) => from)
+  return [...new Set(origins)].filter((origin) => origin.includes(':'))
+}
 
 /** A head line, a table of what and from whom, and the warnings. */
 export function planLines({ plan, explain, archives, url }: Boot, owners: Owners): (string | Part[])[] {

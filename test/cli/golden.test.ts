@@ -55,6 +55,16 @@ describe('looking', () => {
     expect(out).toMatch(/^hostname +shipped +- +1 /m)
   })
 
+  it('says default of what nobody set', async () => {
+    const plain = await cluster()
+    await plain.call('PUT', '/api/nodes/plain', { body: { settings: { image: 'rocky9' } } })
+    const { code, out } = await muster(plain, ['boot', 'show', 'plain'])
+    expect(code).toBe(0)
+    expect(out).toMatch(/^system overlay +base +sha256:[0-9a-f]{12} +default$/m)
+    expect(out).toMatch(/^image +rocky9@[0-9]+ .* node:plain$/m)
+    await plain.close()
+  })
+
   it('prints the scripts exactly as the service makes them', async () => {
     for (const [flags, query] of [
       [[], ''],

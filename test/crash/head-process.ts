@@ -19,7 +19,13 @@ export type HeadProcess = {
 export async function startHeadProcess(data: string, port: number): Promise<HeadProcess> {
   const launcher = new URL('../../bin/muster', import.meta.url).pathname
   const child = spawn(launcher, ['serve'], {
-    env: { ...process.env, MUSTER_DATA: data, MUSTER_HOST: '127.0.0.1', MUSTER_PORT: String(port), MUSTER_URL: `http://127.0.0.1:${port}` },
+    env: {
+      ...process.env,
+      MUSTER_DATA: data,
+      MUSTER_HOST: '127.0.0.1',
+      MUSTER_PORT: String(port),
+      MUSTER_URL: `http://127.0.0.1:${port}`,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let output = ''
@@ -42,7 +48,10 @@ export async function startHeadProcess(data: string, port: number): Promise<Head
 async function answering(url: string, child: ChildProcess, output: () => string): Promise<void> {
   for (let wait = 0; wait < 400; wait++) {
     if (child.exitCode !== null) throw new Error(`muster serve ended with ${child.exitCode}:\n${output()}`)
-    const ok = await fetch(`${url}/healthz`).then((response) => response.ok, () => false)
+    const ok = await fetch(`${url}/healthz`).then(
+      (response) => response.ok,
+      () => false,
+    )
     if (ok) return
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
