@@ -1,7 +1,7 @@
 /**
  * Writes newc cpio archives, which the kernel unpacks as initramfs
- * (Documentation/driver-api/early-userspace/buffer-format.rst). The same entries give the same bytes: times are 0, the
- * device is 0:0, inode numbers are a count.
+ * (Documentation/driver-api/early-userspace/buffer-format.rst). The same entries give the same bytes: times are 0
+ * unless told, the device is 0:0, inode numbers are a count.
  *
  * {@link packCpio} makes a whole archive in memory; {@link cpioHeader}, {@link cpioPadding} and {@link cpioTrailer} are
  * the pieces for whoever streams.
@@ -29,6 +29,8 @@ export type CpioHeader = {
   links: number
   /** Bytes of data that follow. Of hard links only the first has any: init/initramfs.c opens later ones untruncated. */
   size: number
+  /** Seconds since 1970, 0 when not given. Kernels with CONFIG_INITRAMFS_PRESERVE_MTIME keep it. */
+  mtime?: number
   /** Device number, for devices. */
   major?: number
   minor?: number
@@ -108,8 +110,19 @@ export const cpioTrailer = (): Uint8Array<ArrayBuffer> =>
   frame({ name: encoder.encode(trailerName), mode: 0, ino: 0, uid: 0, gid: 0, links: 1, size: 0 })
 
 /** Magic, thirteen numbers of 8 hex digits, the name and its NUL, zeros up to a multiple of 4. */
-function frame({ name, mode, ino, uid, gid, links, size, major = 0, minor = 0 }: CpioHeader): Uint8Array<ArrayBuffer> {
-  const numbers = [ino, mode, uid, gid, links, 0, size, 0, 0, major, minor, name.length + 1, 0]
+function frame({
+  name,
+  mode,
+  ino,
+  uid,
+  gid,
+  links,
+  size,
+  mtime = 0,
+  major = 0,
+  minor = 0,
+}: CpioHeader): Uint8Array<ArrayBuffer> {
+  const numbers = [ino, mode, uid, gid, links, mtime, size, 0, 0, major, minor, name.length + 1, 0]
   let text = '070701'
   for (const number of numbers) text += number.toString(16).padStart(8, '0')
   const length = headerSize + name.length + 1

@@ -50,6 +50,12 @@ export function numberRecord(records: Records, key: string, path: ByteString): n
   return number
 }
 
+/** A time in whole seconds since 1970, `undefined` when the record is absent or no such time: times are worth no refusal. */
+export function timeRecord(records: Records, key: string): number | undefined {
+  const text = textRecord(records, key)
+  return text !== undefined && /^[0-9]{1,12}(?:\.[0-9]*)?$/.test(text) ? Math.floor(Number(text)) : undefined
+}
+
 /** Extended attributes by name, `undefined` when there are none. Throws `ARCHIVE_INVALID` with the entry's path. */
 export function xattrsOf(records: Records, path: ByteString): Map<ByteString, Uint8Array> | undefined {
   const found = new Map<ByteString, Uint8Array>()

@@ -20,6 +20,8 @@ export type TarHeader = {
   uid: number
   gid: number
   size: number
+  /** Seconds since 1970; 0 for what is before that, or no number. */
+  mtime: number
   /** The raw block, for what only some types have. */
   block: Uint8Array
 }
@@ -56,6 +58,7 @@ export function parseHeader(block: Uint8Array, last: ByteString): TarHeader {
     uid: field(block, 108, 8, path, 'uid'),
     gid: field(block, 116, 8, path, 'gid'),
     size: field(block, 124, 12, path, 'size'),
+    mtime: parseNumber(block.subarray(136, 148)) ?? 0,
     block,
   }
 }

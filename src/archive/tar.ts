@@ -6,7 +6,7 @@
 import { type ByteString, readable } from './byte-string.ts'
 import { type Cursor, createCursor } from './cursor.ts'
 import { type ArchiveLimits, defaultLimits, exceeded, invalid } from './limits.ts'
-import { numberRecord, parseRecords, type Records, sparseMap, textRecord, xattrsOf } from './pax.ts'
+import { numberRecord, parseRecords, type Records, sparseMap, textRecord, timeRecord, xattrsOf } from './pax.ts'
 import { type Extent, parsePaxMap, placed, readGnuMap, readPaxMap } from './sparse.ts'
 import { blockSize, hasChecksum, isZero, parseDevice, parseHeader, type TarHeader } from './tar-header.ts'
 
@@ -17,6 +17,8 @@ export type TarEntry = {
   mode: number
   uid: number
   gid: number
+  /** When its content last changed: whole seconds since 1970. */
+  mtime: number
   xattrs?: Map<ByteString, Uint8Array>
   /** It carries POSIX ACLs in text form, which this reader leaves out. */
   acl: boolean
@@ -125,6 +127,7 @@ async function readEntry(
     mode: header.mode,
     uid: numberRecord(records, 'uid', path) ?? header.uid,
     gid: numberRecord(records, 'gid', path) ?? header.gid,
+    mtime: timeRecord(records, 'mtime') ?? header.mtime,
     ...(xattrs && { xattrs }),
     acl: records.has('SCHILY.acl.access') || records.has('SCHILY.acl.default'),
   }
@@ -158,7 +161,7 @@ async function readEntry(
 
 async function readFile(
   cursor: Cursor,
-  common: Pick<TarEntry, 'path' | 'mode' | 'uid' | 'gid' | 'acl'>,
+  common: Pick<TarEntry, 'path' | 'mode' | 'uid' | 'gid' | 'mtime' | 'acl'>,
   { flag, block, records, stored }: { flag: string; block: Uint8Array; records: Records; stored: number },
   limits: ArchiveLimits,
 ): Promise<{ entry: TarEntry; stored: number }> {

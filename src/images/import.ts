@@ -108,7 +108,7 @@ async function keepXattrs(tree: Tree, spool: Spool): Promise<FileInode | undefin
   const dump = dumpXattrs(tree)
   if (!dump) return undefined
   const extents = [{ at: 0, offset: await spool.append(dump), length: dump.length }]
-  return { type: 'file', mode: 0o600, uid: 0, gid: 0, links: 1, size: dump.length, extents }
+  return { type: 'file', mode: 0o600, uid: 0, gid: 0, links: 1, size: dump.length, mtime: 0, extents }
 }
 
 async function readOs(tree: Tree, spool: Spool): Promise<ImageManifest['os']> {

@@ -12,8 +12,9 @@ type Part = Uint8Array | FileInode
 const blockSize = 2 ** 20
 
 /**
- * Everything in the tree, sorted by the bytes of its path, so parents first, and `xattrs` as `/muster/xattrs`. Times are 0.
- * A file with several names has its data under the first of them. Throws `ARCHIVE_INVALID` or `ARCHIVE_LIMIT` with the name
+ * Everything in the tree, sorted by the bytes of its path, so parents first, and `xattrs` as `/muster/xattrs`. Files keep
+ * their times, which Python's caches and `rpm --verify` go by; everything else has none, so that a touched directory makes
+ * no new image. A file with several names has its data under the first of them. Throws `ARCHIVE_INVALID` or `ARCHIVE_LIMIT` with the name
  * of what a cpio cannot hold. Comes in blocks of 1 MiB, of which it holds one.
  */
 export async function* rootArchive(
@@ -60,6 +61,7 @@ function* partsOf(members: Iterable<[ByteString, Inode]>): Generator<Part> {
       gid: inode.gid,
       links: inode.type === 'directory' ? 2 : shared ? inode.links : 1,
       size,
+      ...('mtime' in inode && { mtime: inode.mtime }),
       ...('major' in inode && { major: inode.major, minor: inode.minor }),
     })
     if (data) yield data

@@ -17,7 +17,7 @@ export type Inode = {
   /** How many names it has. Stays 1 for directories. */
   links: number
 } & (
-  | { type: 'file'; size: number; extents: Extent[] }
+  | { type: 'file'; size: number; mtime: number; extents: Extent[] }
   | { type: 'link'; target: ByteString }
   | { type: 'character' | 'block'; major: number; minor: number }
   | { type: 'directory'; implied: boolean }
@@ -173,12 +173,16 @@ function normalised(name: ByteString, entry: ByteString, what: string): ByteStri
 function inodeOf(entry: Exclude<TarEntry, { type: 'hardlink' | 'socket' }>): Inode {
   const { mode, uid, gid, xattrs } = entry
   const common = { mode, uid, gid, links: 1, ...(xattrs && { xattrs }) }
-  if (entry.type === 'file') return { ...common, type: 'file', size: entry.size, extents: entry.extents }
+  if (entry.type === 'file')
+    return { ...common, type: 'file', size: entry.size, mtime: clampedTime(entry.mtime), extents: entry.extents }
   if (entry.type === 'link') return { ...common, type: 'link', target: entry.target }
   if (entry.type === 'directory') return { ...common, type: 'directory', implied: false }
   if (entry.type === 'fifo') return { ...common, type: 'fifo' }
   return { ...common, type: entry.type, major: entry.major, minor: entry.minor }
 }
+
+/** A time that newc has room for. */
+const clampedTime = (seconds: number): number => Math.min(seconds, 0xffffffff)
 
 /** A directory that the archive does not have, as `mkdir -p` would make it. */
 export const impliedDirectory = (): Inode => ({

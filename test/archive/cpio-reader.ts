@@ -8,6 +8,7 @@ export type CpioMember = {
   uid: number
   gid: number
   links: number
+  mtime: number
   major: number
   minor: number
   data: Uint8Array
@@ -23,8 +24,7 @@ export function readCpio(archive: Uint8Array): CpioMember[] {
     const nameEnd = at + 110 + number(11)
     const name = String.fromCharCode(...archive.subarray(at + 110, nameEnd - 1))
     if (archive[nameEnd - 1] !== 0) throw new Error(`${name} has no NUL`)
-    if (number(5) !== 0 || number(7) !== 0 || number(8) !== 0 || number(12) !== 0)
-      throw new Error(`${name} has a time, a device or a checksum`)
+    if (number(7) !== 0 || number(8) !== 0 || number(12) !== 0) throw new Error(`${name} has a device or a checksum`)
     const start = zeros(archive, nameEnd)
     const data = archive.slice(start, start + number(6))
     at = zeros(archive, start + number(6))
@@ -39,6 +39,7 @@ export function readCpio(archive: Uint8Array): CpioMember[] {
       uid: number(2),
       gid: number(3),
       links: number(4),
+      mtime: number(5),
       major: number(9),
       minor: number(10),
       data,
