@@ -1,20 +1,24 @@
 /** The app: every mount and every guard on one screen. Entries (`head.ts`, `worker.ts`) give it its services. */
 import { OpenAPIHono } from '@hono/zod-openapi'
+import { methodNotAllowed } from 'hono/method-not-allowed'
+import { openAttempts } from './boot/attempts.ts'
 import { blobRoutes } from './routes/blobs.ts'
 import { bootRoutes } from './routes/boot.ts'
 import { bootApiRoutes } from './routes/boot-api.ts'
-import { docsRoutes } from './routes/docs.ts'
 import { discoveredRoutes } from './routes/discovered.ts'
-import { onError, onNotFound } from './routes/errors.ts'
+import { docsRoutes } from './routes/docs.ts'
+import { onError, onMethodNotAllowed, onNotFound } from './routes/errors.ts'
 import { guard } from './routes/guard.ts'
 import { healthRoutes } from './routes/health.ts'
 import { imageRoutes } from './routes/images.ts'
 import { nodeRoutes } from './routes/nodes.ts'
+import { nodeBulkRoutes } from './routes/nodes-bulk.ts'
 import { overlayRoutes } from './routes/overlays.ts'
 import { profileRoutes } from './routes/profiles.ts'
 import { revisionRoutes } from './routes/revisions.ts'
 import { selfRoutes } from './routes/self.ts'
 import { tokenRoutes } from './routes/tokens.ts'
+import { whoamiRoutes } from './routes/whoami.ts'
 import type { Services } from './services.ts'
 
 /** Muster's HTTP surface over the given services. */
@@ -24,9 +28,10 @@ export function createApp(services: Services) {
   app.notFound(onNotFound)
 
   // Admins, by bearer token: GET needs `read`, everything else `edit`, tokens `admin`.
-  app.use('/api/*', guard(services))
+  app.use('/api/*', guard(services), methodNotAllowed({ app, onMethodNotAllowed }))
   const api = app
     .route('/api/nodes', nodeRoutes(services))
+    .route('/api/nodes', nodeBulkRoutes(services))
     .route('/api/profiles', profileRoutes(services))
     .route('/api/images', imageRoutes(services))
     .route('/api/overlays', overlayRoutes(services))
@@ -34,15 +39,17 @@ export function createApp(services: Services) {
     .route('/api/discovered', discoveredRoutes(services))
     .route('/api/revisions', revisionRoutes(services))
     .route('/api/tokens', tokenRoutes(services))
+    .route('/api/whoami', whoamiRoutes(services))
+  app.route('/api', docsRoutes(app)) // anyone
 
   // Anyone: what a machine needs before it can say who it is, and what says nothing about nodes.
-  app.route('/', bootRoutes(services))
+  const attempts = openAttempts(services)
+  app.route('/', bootRoutes(services, { attempts }))
   app.route('/blobs', blobRoutes(services))
-  app.route('/api', docsRoutes(app))
   app.route('/healthz', healthRoutes(services))
 
   // A node about itself, by the ticket of its boot.
-  app.route('/self', selfRoutes(services))
+  app.route('/self', selfRoutes(services, { attempts }))
   return api
 }
 
