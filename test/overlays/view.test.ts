@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { byName } from '../../src/overlays/natural.ts'
@@ -170,5 +172,25 @@ describe('natural order', () => {
       }),
       { numRuns: 5000 },
     )
+  })
+})
+
+describe('docs/overlays.md', () => {
+  const guide = readFileSync(fileURLToPath(new URL('../../docs/overlays.md', import.meta.url)), 'utf8')
+  const { nodes, ...view } = buildView(inputOf(bonded))
+  const names = new Set(
+    Object.entries(view).flatMap(([name, value]) =>
+      typeof value === 'object' && !Array.isArray(value) && !['tags', 'resources', 'netdev', 'primary'].includes(name)
+        ? Object.keys(value).map((inner) => `${name}.${inner}`)
+        : [name],
+    ),
+  )
+
+  it.each([...names, ...Object.keys(nodes[0]!)])('has the name %s', (name) => {
+    expect(guide).toContain(`\`${name}\``)
+  })
+
+  it.each(Object.keys(view.netdevs[0]!))('has the name %s of a netdev', (name) => {
+    expect(guide.slice(guide.indexOf('A netdev has:'))).toMatch(new RegExp(`\`${name}(?:\\.[a-zA-Z]+)?\``))
   })
 })
