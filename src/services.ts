@@ -3,7 +3,7 @@
 import type { Journal } from './activity/journal.ts'
 import type { Presence } from './activity/presence.ts'
 import type { ActivityDatabase } from './activity/schema.ts'
-import type { Assets } from './assets.ts'
+import type { Assets } from './assets/assets.ts'
 import type { BlobStore } from './blobs/store.ts'
 import type { Importer } from './images/importer.ts'
 import type { Log } from './log.ts'

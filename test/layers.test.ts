@@ -8,21 +8,11 @@ import { describe, expect, it } from 'vitest'
 const entries = ['head.ts', 'worker.ts', 'cli/main.ts']
 
 /** Parts of entries that have a file of their own. They may import anything; only entries and one another import them. */
-const entryParts = [
-  'admin-token.ts',
-  'assets-fs.ts',
-  'assets-worker.ts',
-  'config.ts',
-  'drain.ts',
-  'head-blobs.ts',
-  'line-log.ts',
-  'network-addresses.ts',
-  'quick-imports.ts',
-]
+const entryParts = ['assets/fs.ts', 'assets/worker.ts', 'config.ts', 'head/']
 
 /** What the head node's command may import of those. */
 const exceptions: Record<string, readonly string[]> = {
-  'cli/serve.ts': ['config.ts', 'head.ts', 'line-log.ts', 'quick-imports.ts'],
+  'cli/serve.ts': ['config.ts', 'head.ts', 'head/line-log.ts', 'head/quick-imports.ts'],
 }
 
 /** Contracts that everyone may import. */
@@ -32,16 +22,25 @@ const everyones = ['errors.ts', 'log.ts']
 const layers: Record<string, readonly string[]> = {
   'errors.ts': [],
   'log.ts': [],
-  'assets.ts': [],
-  'assets-path.ts': [],
+  'assets/assets.ts': [],
+  'assets/path.ts': [],
   'archive/': [],
   'blobs/': [],
   'registry/': ['blobs/digest.ts'],
   'activity/': ['registry/'],
   'auth/': ['registry/', 'blobs/digest.ts'],
   'images/': ['archive/', 'blobs/', 'registry/'],
-  'overlays/': ['archive/', 'blobs/', 'registry/', 'assets.ts'],
-  'boot/': ['images/', 'overlays/', 'activity/', 'registry/', 'auth/', 'archive/', 'blobs/digest.ts', 'assets.ts'],
+  'overlays/': ['archive/', 'blobs/', 'registry/', 'assets/assets.ts'],
+  'boot/': [
+    'images/',
+    'overlays/',
+    'activity/',
+    'registry/',
+    'auth/',
+    'archive/',
+    'blobs/digest.ts',
+    'assets/assets.ts',
+  ],
   'services.ts': [],
   'web/': [],
   'routes/': [
@@ -54,7 +53,7 @@ const layers: Record<string, readonly string[]> = {
     'overlays/',
     'boot/',
     'web/',
-    'assets.ts',
+    'assets/assets.ts',
   ],
   'app.ts': ['routes/', 'boot/attempts.ts'],
   'cli/': [],
@@ -65,7 +64,7 @@ const types: Record<string, readonly string[]> = {
   'registry/': ['images/manifest.ts', 'overlays/manifest.ts'],
   'overlays/': ['services.ts'],
   'boot/': ['services.ts', 'blobs/'],
-  'services.ts': ['activity/', 'assets.ts', 'blobs/', 'images/', 'registry/'],
+  'services.ts': ['activity/', 'assets/assets.ts', 'blobs/', 'images/', 'registry/'],
   'routes/': ['services.ts'],
   'app.ts': ['services.ts'],
   'cli/': ['app.ts'],

@@ -62,6 +62,7 @@ CREATE TABLE `overlay_versions` (
 	`number` integer NOT NULL,
 	`digest` text NOT NULL,
 	`manifest` text NOT NULL,
+	`sources` text NOT NULL,
 	`message` text NOT NULL,
 	`author` text NOT NULL,
 	`revision` integer NOT NULL,

@@ -1,5 +1,5 @@
 /** Overlay archives: what a node gets beside its image, rendered when it asks. */
-import type { Assets } from '../assets.ts'
+import type { Assets } from '../assets/assets.ts'
 import type { Digest } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
 import { type LayeredOverlay, renderOverlays } from '../overlays/layers.ts'

@@ -22,12 +22,18 @@ export type OpenAttempt = {
   ticketUsedAt?: Date | undefined
 }
 
+/** An attempt that was opened here. */
+type FreshAttempt = OpenAttempt & { plan: Json; address: string | undefined }
+
 /** What an attempt is opened with. `plan` is what the machine is told to boot. */
 export type Opening = { node: string; mac: string; plan: Json; address?: string | undefined }
 
 /** Attempts under way. */
 export type Attempts = {
-  /** Opens an attempt and answers its id: 128 random bits, hex. */
+  /**
+   * Opens an attempt and answers its id: 128 random bits, hex. A machine that asks again from the same address, for the
+   * same plan, within a minute and before it has fetched its ticket, is still making the attempt that it has.
+   */
   open(opening: Opening): string
   /** The attempt with an id, of a MAC. Throws `ATTEMPT_UNKNOWN`. */
   find(id: string, mac: string): Promise<OpenAttempt>
@@ -46,6 +52,8 @@ export type Random = (length: number) => Uint8Array
 export const ticketMinutes = 15
 /** For how long after the script a ticket is good. */
 export const ticketHours = 24
+/** For how long a machine that asks again is still booting the same time. */
+const sameBootSeconds = 60
 /** Attempts that are kept in memory. */
 const mostKept = 20_000
 
@@ -80,11 +88,13 @@ export function openAttempts(
   const storedById = attemptById(activity)
   const storedByTicket = attemptByTicket(activity)
   // A Map keeps its keys in the order of insertion, so its first key is the oldest.
-  const fresh = new Map<string, OpenAttempt>()
+  const fresh = new Map<string, FreshAttempt>()
+  const newest = new Map<string, FreshAttempt>()
   const byTicket = new Map<string, OpenAttempt>()
 
-  const forget = (attempt: OpenAttempt) => {
+  const forget = (attempt: FreshAttempt) => {
     fresh.delete(attempt.id)
+    if (newest.get(attempt.mac) === attempt) newest.delete(attempt.mac)
     if (attempt.ticketHash !== undefined) byTicket.delete(attempt.ticketHash)
   }
 
@@ -93,9 +103,13 @@ export function openAttempts(
 
   return {
     open({ node, mac, plan, address }) {
-      const id = lowerHex(bytes(16))
       const startedAt = now()
-      fresh.set(id, { id, node, mac, startedAt })
+      const last = newest.get(mac)
+      if (last && isSameBoot(last, { node, mac, plan, address }, startedAt)) return last.id
+      const id = lowerHex(bytes(16))
+      const attempt = { id, node, mac, startedAt, plan, address }
+      fresh.set(id, attempt)
+      newest.set(mac, attempt)
       const oldest = fresh.values().next()
       if (fresh.size > mostKept && !oldest.done) forget(oldest.value)
       journal.record({ type: 'attempt', id, node, mac, at: startedAt, plan, ...(address !== undefined && { address }) })
@@ -153,6 +167,13 @@ export function openAttempts(
     return ofRow(await storedByTicket(hash))
   }
 }
+
+const isSameBoot = (last: FreshAttempt, { node, plan, address }: Opening, now: Date): boolean =>
+  last.ticketHash === undefined &&
+  last.node === node &&
+  last.plan === plan &&
+  last.address === address &&
+  age(last, now) < sameBootSeconds * 1000
 
 type Row = Awaited<ReturnType<ReturnType<typeof attemptById>>>
 

@@ -1,5 +1,5 @@
 /** Boot scripts: a template of `boot-assets/ipxe` or `boot-assets/grub`, and what may stand in it. */
-import type { Assets } from '../assets.ts'
+import type { Assets } from '../assets/assets.ts'
 import { hexOf } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
 import { parseTemplate, renderTemplate, type Template } from '../overlays/template.ts'

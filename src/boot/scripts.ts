@@ -1,5 +1,5 @@
 /** Scripts by what they are for, each rendered as rarely as can be. */
-import type { Assets } from '../assets.ts'
+import type { Assets } from '../assets/assets.ts'
 import { AppError } from '../errors.ts'
 import type { OverlaySource } from '../overlays/store.ts'
 import { inherit, type Member } from '../registry/inherit.ts'

@@ -53,23 +53,18 @@ export async function writeOverlay(directory: string, files: readonly OverlayFil
   }
 }
 
-/**
- * Lines that say what a push changes: `+ files/etc/motd`, `~` for another content, mode or target, `-`. The service names
- * a template without its `.mustache` and writes overlay.yaml anew from what it means, so that one may differ as a text
- * and mean the same. Pure.
- */
+/** Lines that say what a push changes: `+ files/etc/motd`, `~` for another content, mode or target, `-`. Pure. */
 export function overlayChanges(before: readonly OverlayFile[], after: readonly OverlayFile[]): string[] {
   const [was, is] = [byPath(before), byPath(after)]
   return [...new Set([...was.keys(), ...is.keys()])].sort().flatMap((path) => {
     const [old, wanted] = [was.get(path), is.get(path)]
     if (old === wanted) return []
-    const note = path === 'overlay.yaml' && old !== undefined && wanted !== undefined ? ' (as a text)' : ''
-    return [`${old === undefined ? '+' : wanted === undefined ? '-' : '~'} ${path}${note}`]
+    return [`${old === undefined ? '+' : wanted === undefined ? '-' : '~'} ${path}`]
   })
 }
 
 const byPath = (files: readonly OverlayFile[]): Map<string, string> =>
-  new Map(files.map((file) => [file.path.replace(/\.mustache$/, ''), identity(file)]))
+  new Map(files.map((file) => [file.path, identity(file)]))
 
 const identity = ({ content, executable, link }: OverlayFile): string =>
   JSON.stringify(link === undefined ? [content, executable === true] : [link])

@@ -1,6 +1,6 @@
 /** The service in this process: what `muster serve` runs. Loaded by that command alone, since the others need none of it. */
 import { once } from 'node:events'
-import { quickenImports } from '../quick-imports.ts'
+import { quickenImports } from '../head/quick-imports.ts'
 import type { Io } from './io.ts'
 
 /**
@@ -12,7 +12,7 @@ export async function serve(io: Io): Promise<void> {
   const [{ readConfig }, { startHead }, { lineLog }] = await Promise.all([
     import('../config.ts'),
     import('../head.ts'),
-    import('../line-log.ts'),
+    import('../head/line-log.ts'),
   ])
   const stopped = new AbortController()
   const onTerm = () => stopped.abort()

@@ -17,5 +17,8 @@ export type OverlayEntry = {
   when?: string
 } & ({ type: 'file'; digest: Digest; size: number } | { type: 'link'; target: string } | { type: 'directory' })
 
+/** A file of the directory that an overlay was made of, by its path in it: `overlay.yaml`, `files/etc/motd.mustache`. */
+export type OverlaySource = { path: string; executable: boolean } & ({ digest: Digest } | { link: string })
+
 /** An overlay, ready to be rendered for any node. Entries are sorted by path. */
 export type OverlayManifest = { description?: string; entries: OverlayEntry[] }

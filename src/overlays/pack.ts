@@ -13,14 +13,14 @@ export const plainLimit = 1024 * 1024
 
 /**
  * A newc cpio of the files and of the directories above them, each once, parents first; gzipped when it is larger than
- * {@link plainLimit}. A plain one ends on a multiple of 4, as newc has it: the kernel takes what follows for another plain
- * archive only there, and skips zeros (init/initramfs.c, unpack_to_rootfs). iPXE and GRUB align every initrd themselves.
+ * {@link plainLimit}. Its length is a multiple of 4: older iPXE under UEFI lays initrds behind one another as they are, and
+ * the kernel takes what follows for a plain archive only there; it skips zeros (init/initramfs.c, unpack_to_rootfs).
  */
 export async function packOverlay(
   files: readonly RenderedFile[],
 ): Promise<{ bytes: Uint8Array<ArrayBuffer>; digest: Digest }> {
   const archive = packCpio(cpioEntries(files))
-  const bytes = archive.length > plainLimit ? ownBuffer(gzipSync(archive, { level: 6, mtime: 0 })) : archive
+  const bytes = archive.length > plainLimit ? padded(gzipSync(archive, { level: 6, mtime: 0 })) : archive
   return { bytes, digest: await digestOf(bytes) }
 }
 
@@ -49,6 +49,9 @@ function cpioEntry(file: RenderedFile): CpioEntry {
   }
 }
 
-/** fflate types its results as views of any buffer, shared ones too; they are plain ones, which hashing asks for. */
-const ownBuffer = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
-  bytes.buffer instanceof ArrayBuffer ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length) : bytes.slice()
+/** The bytes, and zeros up to a multiple of 4. */
+function padded(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(Math.ceil(bytes.length / 4) * 4)
+  whole.set(bytes)
+  return whole
+}

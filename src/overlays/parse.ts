@@ -9,7 +9,7 @@ import {
   parseOverlayYaml,
   type Rule,
 } from './attributes.ts'
-import type { OverlayEntry, OverlayManifest } from './manifest.ts'
+import type { OverlayEntry, OverlayManifest, OverlaySource } from './manifest.ts'
 import { ancestors, directoryMode, pathFault } from './path.ts'
 import { parseTemplate } from './template.ts'
 
@@ -22,8 +22,12 @@ export type SourceFile = {
   link?: string
 }
 
-/** An overlay as data, and the contents that its manifest names. */
-export type ParsedOverlay = { manifest: OverlayManifest; contents: Map<Digest, Uint8Array<ArrayBuffer>> }
+/** An overlay as data, the directory that it was made of, and the contents that both name. */
+export type ParsedOverlay = {
+  manifest: OverlayManifest
+  sources: OverlaySource[]
+  contents: Map<Digest, Uint8Array<ArrayBuffer>>
+}
 
 /** Bytes of a file, bytes of an overlay, number of its files: the most that is taken. */
 export const overlayLimits = { file: 4 * 1024 * 1024, overlay: 16 * 1024 * 1024, entries: 5000 } as const
@@ -38,15 +42,20 @@ export async function parseOverlay(name: string, files: readonly SourceFile[]): 
   checkFiles(name, files)
   const { description, rules } = yamlOf(name, files)
   const contents: ParsedOverlay['contents'] = new Map()
-  const sources = new Map<string, string>()
+  const keep = async (content: SourceFile['content']): Promise<Digest> => {
+    const digest = await digestOf(content)
+    contents.set(digest, content)
+    return digest
+  }
+  const makers = new Map<string, string>()
   const used = new Set<Rule>()
   const entries: OverlayEntry[] = []
   for (const file of files.filter(({ path }) => path.startsWith('files/'))) {
     const suffixed = file.path.endsWith(templateSuffix)
     const path = file.path.slice('files'.length, suffixed ? -templateSuffix.length : undefined)
-    const other = sources.get(path)
+    const other = makers.get(path)
     if (other !== undefined) throw invalid(name, `${other} and ${file.path} both make ${path}: take one away`)
-    sources.set(path, file.path)
+    makers.set(path, file.path)
     for (const rule of rules) if (!rule.directory && matchesRule(rule, path)) used.add(rule)
     const common = commonOf(name, path, file, { template: suffixed, ...attributesOf(rules, path, false) })
     if (file.link !== undefined) {
@@ -54,17 +63,19 @@ export async function parseOverlay(name: string, files: readonly SourceFile[]): 
       entries.push({ ...common, type: 'link', target: file.link })
     } else {
       if (common.template) parseTemplate(textOf(name, file), `${name}:${path}`)
-      const digest = await digestOf(file.content)
-      contents.set(digest, file.content)
-      entries.push({ ...common, type: 'file', digest, size: file.content.length })
+      entries.push({ ...common, type: 'file', digest: await keep(file.content), size: file.content.length })
     }
   }
-  entries.push(...directoryEntries(name, rules, [...sources.keys()], used))
+  entries.push(...directoryEntries(name, rules, [...makers.keys()], used))
   checkNesting(name, entries)
   const idle = rules.find((rule) => !used.has(rule))
   if (idle) throw invalid(name, `overlay.yaml: files: ${idle.key} matches nothing: ${adviceFor(idle)}`)
   entries.sort((a, b) => (a.path < b.path ? -1 : 1))
-  return { manifest: description === undefined ? { entries } : { description, entries }, contents }
+  const sources: OverlaySource[] = []
+  for (const { path, executable, link, content } of files)
+    sources.push(link === undefined ? { path, executable, digest: await keep(content) } : { path, executable, link })
+  sources.sort((a, b) => (a.path < b.path ? -1 : 1))
+  return { manifest: description === undefined ? { entries } : { description, entries }, sources, contents }
 }
 
 const invalid = (overlay: string, fault: string): AppError =>

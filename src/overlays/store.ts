@@ -1,5 +1,5 @@
 /** Where overlays come from: `boot-assets/overlays/NAME`, and what the site has pushed into the registry above it. */
-import type { Assets } from '../assets.ts'
+import type { Assets } from '../assets/assets.ts'
 import { type Digest, digestOf } from '../blobs/digest.ts'
 import { canonicalJson } from '../registry/canonical.ts'
 import { currentOverlayVersions, type OverlayVersion, overlayFiles } from '../registry/overlays.ts'

@@ -2,8 +2,8 @@
 import { and, asc, desc, eq, sql } from 'drizzle-orm'
 import { type Digest, digestOf } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
-import type { OverlayManifest } from '../overlays/manifest.ts'
-import { canonicalJson } from './canonical.ts'
+import type { OverlayManifest, OverlaySource } from '../overlays/manifest.ts'
+import { canonicalJson, sameJson } from './canonical.ts'
 import { checkRevision } from './members.ts'
 import { type Editor, edit } from './revisions.ts'
 import { nodes, overlayContents, overlays, overlayVersions, profiles, type RegistryDatabase } from './schema.ts'
@@ -73,6 +73,7 @@ export async function pushOverlay(
   wanted: {
     name: string
     manifest: OverlayManifest
+    sources: OverlaySource[]
     contents: ReadonlyMap<Digest, Uint8Array>
     expected?: number | '*' | undefined
   },
@@ -88,13 +89,15 @@ export async function pushOverlay(
     checkRevision(`overlay ${wanted.name}`, before, wanted.expected)
     const versions = before ? await listOverlayVersions(db, wanted.name) : []
     const current = versions.find((version) => version.number === before?.current)
-    if (current?.digest === digest) return { changes: [], statements: [], result: { version: current, created: false } }
+    if (current?.digest === digest && sameJson(current.sources, wanted.sources))
+      return { changes: [], statements: [], result: { version: current, created: false } }
     const number = (versions[0]?.number ?? 0) + 1
     const version: OverlayVersion = {
       overlay: wanted.name,
       number,
       digest,
       manifest: wanted.manifest,
+      sources: wanted.sources,
       message: editor.message ?? '',
       author: editor.author,
       revision,

@@ -10,7 +10,7 @@ import type { BaseSQLiteDatabase } from 'drizzle-orm/sqlite-core'
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 import type { Digest } from '../blobs/digest.ts'
 import type { ImageManifest } from '../images/manifest.ts'
-import type { OverlayManifest } from '../overlays/manifest.ts'
+import type { OverlayManifest, OverlaySource } from '../overlays/manifest.ts'
 import type { Json, Settings } from './settings.ts'
 
 /** A machine that Muster boots. */
@@ -102,6 +102,8 @@ export const overlayVersions = sqliteTable(
     number: integer('number').notNull(),
     digest: text('digest').$type<Digest>().notNull(),
     manifest: text('manifest', { mode: 'json' }).$type<OverlayManifest>().notNull(),
+    /** The directory as it was pushed, so that it can be pulled again to the letter. */
+    sources: text('sources', { mode: 'json' }).$type<OverlaySource[]>().notNull(),
     message: text('message').notNull(),
     author: text('author').notNull(),
     revision: integer('revision').notNull(),

@@ -13,6 +13,7 @@
 import { type Context, Hono } from 'hono'
 import { overlayArchives } from '../boot/archives.ts'
 import { type Attempts, type OpenAttempt, openAttempts, type Random, randomBytes } from '../boot/attempts.ts'
+import { type KnownMachine, knownMachines } from '../boot/known-machines.ts'
 import { checkArchitecture, difference, type Loader } from '../boot/loaders.ts'
 import { otherMacs, plain, readFacts, readMac } from '../boot/machine.ts'
 import { fillScript, type Script, type ScriptText } from '../boot/script.ts'
@@ -20,8 +21,7 @@ import { bootScripts } from '../boot/scripts.ts'
 import { ticketArchive } from '../boot/ticket-archive.ts'
 import { AppError, statusOf } from '../errors.ts'
 import { overlaySource } from '../overlays/store.ts'
-import type { StoredMember } from '../registry/members.ts'
-import { getNode, nodeByMac } from '../registry/nodes.ts'
+import { getNode } from '../registry/nodes.ts'
 import { createSnapshots } from '../registry/snapshot.ts'
 import type { Services } from '../services.ts'
 import { clientAddress } from './client-address.ts'
@@ -44,18 +44,18 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
   const scripts = bootScripts({ assets, overlays, cluster, url })
   const archives = overlayArchives({ registry, assets, overlays, cluster, url })
   const snapshots = createSnapshots(registry)
-  const findNode = nodeByMac(registry)
+  const find = knownMachines({ registry, assets, scripts })
   const seconds = (least: number, most: number) => String(least + ((bytes(1)[0] ?? 0) % (most - least + 1)))
 
   /** The script for whoever has this MAC, or says that it has another one of a node's. */
   async function scriptFor(c: Context, path: string, loader: Loader): Promise<Response> {
     const mac = readMac(path)
-    const node = mac === undefined ? undefined : await findNode(mac)
-    if (mac !== undefined && node) return nodeScript(c, node, mac, loader)
+    const known = mac === undefined ? undefined : await find(mac, loader)
+    if (mac !== undefined && known) return nodeScript(c, known, mac, loader)
     const query = c.req.query()
     for (const other of otherMacs(query, mac)) {
-      const known = await findNode(other)
-      if (known) return nodeScript(c, known, other, loader)
+      const node = await find(other, loader)
+      if (node) return nodeScript(c, node, other, loader)
     }
     if (mac !== undefined) {
       const address = clientAddress(c)
@@ -65,37 +65,32 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
     return send(waiting(await scripts.unknown(loader), mac ?? unknownMac))
   }
 
-  async function nodeScript(c: Context, node: StoredMember, mac: string, loader: Loader): Promise<Response> {
-    const { name, settings } = node
+  async function nodeScript(c: Context, known: KnownMachine, mac: string, loader: Loader): Promise<Response> {
+    const { node, identity } = known
     try {
-      if (settings.uuid || settings.serial) checkIdentity(c, node)
-      const { script, plan, record } = await scripts.ofNode(node, await snapshots(), loader)
-      if (plan) checkArchitecture(plan, name, loader === 'ipxe' ? c.req.query('arch') : undefined)
+      if (identity.uuid || identity.serial) checkIdentity(c, known)
+      const { script, plan, record } = await known.script()
+      if (plan) checkArchitecture(plan, node, loader === 'ipxe' ? c.req.query('arch') : undefined)
       const address = clientAddress(c)
-      const attempt = attempts.open({ node: name, mac, plan: record, address })
+      const attempt = attempts.open({ node, mac, plan: record, address })
       if (address !== undefined) presence.seen(address, attempt)
-      return send(fillScript(script, { node: name, mac, attempt, jitter: seconds(0, mostRetryJitter) }))
+      return send(fillScript(script, { node, mac, attempt, jitter: seconds(0, mostRetryJitter) }))
     } catch (error) {
       // What is the admin's to repair is told on the machine's screen; what is ours is a 5xx, and the caller tries again.
       if (!(error instanceof AppError) || statusOf[error.code] >= 500) throw error
-      return send(waiting(await scripts.unplanned(name, error.message, loader), mac))
+      return send(waiting(await scripts.unplanned(node, error.message, loader), mac))
     }
   }
 
   /** Throws `PLAN_IMPOSSIBLE` when the machine is not the one that the node was made for. */
-  function checkIdentity(c: Context, { name, settings }: StoredMember): void {
-    const differs = difference(settings, {
-      uuid: plain(c.req.query('uuid') ?? ''),
-      serial: plain(c.req.query('serial') ?? ''),
-    })
+  function checkIdentity(c: Context, { node, identity }: KnownMachine): void {
+    const said = { uuid: plain(c.req.query('uuid') ?? ''), serial: plain(c.req.query('serial') ?? '') }
+    const differs = difference(identity, said)
     if (differs === undefined) return
-    log('warn', 'a machine asked for the script of a node that is another machine', {
-      node: name,
-      differs: plain(differs),
-    })
+    log('warn', 'a machine asked for the script of a node that is another machine', { node, differs })
     throw new AppError(
       'PLAN_IMPOSSIBLE',
-      `the hardware is not that of ${name}: it says ${differs}. If it was replaced, correct the node's uuid and serial`,
+      `the hardware is not that of ${node}: it says ${differs}. If it was replaced, correct the node's uuid and serial`,
     )
   }
 

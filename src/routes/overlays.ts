@@ -4,7 +4,6 @@ import { overlayArchives } from '../boot/archives.ts'
 import { AppError } from '../errors.ts'
 import type { LayeredOverlay } from '../overlays/layers.ts'
 import { parseOverlay, type SourceFile } from '../overlays/parse.ts'
-import { sourceFiles } from '../overlays/source-files.ts'
 import { type OverlayListing, overlaySource, shippedFiles } from '../overlays/store.ts'
 import { getNode } from '../registry/nodes.ts'
 import {
@@ -60,7 +59,7 @@ const readFiles = createRoute({
   method: 'get',
   path: '/{name}/files',
   summary: "Get an overlay's directory, as it can be pushed again",
-  description: "The site's version where there is one, else the shipped files. Comments of overlay.yaml are not kept.",
+  description: "The site's version where there is one, else the shipped files. To the letter.",
   request: { params: nameParam, query: versionQuery },
   responses: { 200: json(z.array(sourceFileSchema), 'The files'), ...refusals('OVERLAY_UNKNOWN') },
 })
@@ -168,8 +167,14 @@ export const overlayRoutes = (services: Services) => {
   }
 
   const directoryOf = async (version: OverlayVersion): Promise<SourceFile[]> => {
-    const digests = version.manifest.entries.flatMap((entry) => (entry.type === 'file' ? [entry.digest] : []))
-    return sourceFiles(version.manifest, await overlayFiles(registry, digests))
+    const digests = version.sources.flatMap((file) => ('digest' in file ? [file.digest] : []))
+    const contents = await overlayFiles(registry, digests)
+    return version.sources.map(({ path, executable, ...file }) => {
+      if ('link' in file) return { path, executable, content: new Uint8Array(), link: file.link }
+      const content = contents.get(file.digest)
+      if (!content) throw new Error(`${path} of overlay ${version.overlay}: its content ${file.digest} is gone`)
+      return { path, executable, content }
+    })
   }
 
   return apiRoutes({ bodyLimit: pushLimit })
@@ -215,11 +220,11 @@ export const overlayRoutes = (services: Services) => {
       const { name } = c.req.valid('param')
       const { files, message } = c.req.valid('json')
       const editor = editorOf(c, services)
-      const { manifest, contents } = await parseOverlay(name, files.map(sourceFileOf))
+      const { manifest, sources, contents } = await parseOverlay(name, files.map(sourceFileOf))
       const { revision, version, created } = await pushOverlay(
         registry,
         { ...editor, message: message ?? editor.message },
-        { name, manifest, contents, expected: ifMatch(c) },
+        { name, manifest, sources, contents, expected: ifMatch(c) },
       )
       c.header('X-Revision', String(revision))
       c.header('ETag', etagOf(version.revision))

@@ -103,7 +103,12 @@ describe('a plan', () => {
   })
 
   it('names the version of an overlay that the site has pushed', async () => {
-    await pushOverlay(test.services.registry, editor, { name: 'slurm', manifest: { entries: [] }, contents: new Map() })
+    await pushOverlay(test.services.registry, editor, {
+      name: 'slurm',
+      manifest: { entries: [] },
+      sources: [],
+      contents: new Map(),
+    })
     const plan = await planWith({ image: 'rocky9', overlays: { system: ['base'], runtime: ['slurm'] } })
     expect(plan.overlays.system[0]).toEqual({ name: 'base', digest: expect.stringMatching(/^sha256:/) })
     expect(plan.overlays.runtime[0]).toMatchObject({ name: 'slurm', version: 1 })
@@ -114,6 +119,7 @@ describe('a plan', () => {
       pushOverlay(test.services.registry, editor, {
         name: 'slurm',
         manifest: { description, entries: [] },
+        sources: [],
         contents: new Map([[await digestOf(new Uint8Array()), new Uint8Array()]]),
       })
     const settings: Settings = { image: 'rocky9', overlays: { system: ['base', 'slurm'] } }

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { AssetFile, Assets } from '../../src/assets.ts'
+import type { AssetFile, Assets } from '../../src/assets/assets.ts'
 import type { LayeredOverlay } from '../../src/overlays/layers.ts'
 import { parseOverlay, type SourceFile } from '../../src/overlays/parse.ts'
 import type { RenderedFile } from '../../src/overlays/render.ts'

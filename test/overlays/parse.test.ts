@@ -13,7 +13,7 @@ const linkTo = (path: string, link: string): SourceFile => ({
 
 describe('an overlay', () => {
   it('is a directory of files, and templates lose their suffix', async () => {
-    const { manifest, contents } = await parseOverlay('o', [
+    const { manifest, sources, contents } = await parseOverlay('o', [
       sourceFile('files/usr/local/bin/tool', '#!/bin/sh\n', true),
       sourceFile('files/etc/motd.mustache', 'hi {{node.name}}\n'),
       sourceFile('README.md', 'About'),
@@ -37,7 +37,14 @@ describe('an overlay', () => {
     })
     expect([...contents.values()].map((bytes) => new TextDecoder().decode(bytes)).sort()).toEqual([
       '#!/bin/sh\n',
+      'About',
       'hi {{node.name}}\n',
+    ])
+    expect(sources).toEqual([
+      { path: 'README.md', executable: false, digest },
+      { path: 'files/etc/localtime', executable: false, link: '../usr/share/zoneinfo/UTC' },
+      { path: 'files/etc/motd.mustache', executable: false, digest },
+      { path: 'files/usr/local/bin/tool', executable: true, digest },
     ])
   })
 

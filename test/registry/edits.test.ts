@@ -84,9 +84,12 @@ describe.each(eachDatabase)('edits on %s', (_name, open) => {
     const content = Uint8Array.from({ length: 256 }, (_, byte) => byte)
     const digest = await digestOf(content)
     const entry = { path: '/a', mode: 0o644, uid: 0, gid: 0, template: false, type: 'file', digest, size: 256 } as const
-    const wanted = { name: 'o', manifest: { entries: [entry] }, contents: new Map([[digest, content]]) }
+    const sources = [{ path: 'files/a', executable: false, digest }]
+    const wanted = { name: 'o', manifest: { entries: [entry] }, sources, contents: new Map([[digest, content]]) }
     expect(await pushOverlay(db, editor, wanted)).toMatchObject({ created: true, version: { number: 1 } })
     expect(await pushOverlay(db, editor, wanted)).toMatchObject({ created: false })
+    const readme = { path: 'README', executable: false, digest }
+    expect(await pushOverlay(db, editor, { ...wanted, sources: [readme, ...sources] })).toMatchObject({ created: true })
     expect(await overlayFiles(db, [digest])).toEqual(new Map([[digest, content]]))
     await deleteOverlay(db, editor, 'o', { shadows: false })
     expect(await listOverlayVersions(db, 'o')).toEqual([])

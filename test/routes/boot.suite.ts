@@ -121,10 +121,19 @@ export function bootRouteSuite(name: string, create: () => Promise<BootService>)
     })
 
     describe('attempts', () => {
-      test('begin with each script, under an id of 128 bits', async () => {
-        const [one, other] = [await startAttempt(), await startAttempt()]
-        expect(one).toMatch(/^\/boot\/52:54:00:00:01:01\/[0-9a-f]{32}$/)
-        expect(other).not.toBe(one)
+      test('begin with a script, under an id of 128 bits', async () => {
+        expect(await startAttempt()).toMatch(/^\/boot\/52:54:00:00:01:01\/[0-9a-f]{32}$/)
+      })
+
+      test('go on when the machine asks again, until it has its ticket or boots something else', async () => {
+        const one = await startAttempt()
+        expect(await startAttempt()).toBe(one)
+        await get(`${one}/ticket.cpio`)
+        const two = await startAttempt()
+        expect(two).not.toBe(one)
+        await service.seedNode('n101', mac, { image: 'grace', overlays: { system: ['base', 'hostname'] } })
+        expect(await startAttempt()).not.toBe(two)
+        await service.seedNode('n101', mac, { image: 'rocky9', overlays: { system: ['base', 'hostname'] } })
       })
 
       test('belong to one MAC', async () => {
@@ -140,6 +149,7 @@ export function bootRouteSuite(name: string, create: () => Promise<BootService>)
       })
 
       test('have a timeline: what was fetched, what went wrong, what the node said', async () => {
+        await get(`${await startAttempt()}/ticket.cpio`)
         const attempt = await startAttempt()
         await get(`${attempt}/system.cpio`)
         const beacon = await get(`${attempt}/beacon?stage=root.img&errno=2d0c613b%0a`)

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { fsAssets } from '../../src/assets-fs.ts'
+import { fsAssets } from '../../src/assets/fs.ts'
 import { addImage, type SendOptions, startOfTests, type TestApp, testApp } from '../harness.ts'
 
 let test: TestApp
@@ -103,6 +103,9 @@ describe('PUT /api/overlays/{name}', () => {
     ]
     expect(await (await push('all', all)).json()).toMatchObject({ version: 1 })
     const pulled = await test.call('GET', '/api/overlays/all/files')
+    const plain = ({ path, content, executable = false, link }: File) => ({ path, content, executable, link })
+    const byPath = (a: { path: string }, b: { path: string }) => (a.path < b.path ? -1 : 1)
+    expect(pulled.map(plain)).toEqual(all.map(plain).sort(byPath))
     expect(await (await push('all', pulled)).json()).toMatchObject({ version: 1, created: false })
     expect(await (await push('copy', pulled)).json()).toMatchObject({
       digest: (await test.call('GET', '/api/overlays/all/versions'))[0].digest,

@@ -127,6 +127,27 @@ describe('a ticket', () => {
   })
 })
 
+describe('an attempt', () => {
+  const askFrom = async (address: string): Promise<string> => {
+    const answer = await app.request(`/boot/${mac}`, { headers: { 'CF-Connecting-IP': address } })
+    return /[0-9a-f]{32}/.exec((await answer.text()).replaceAll(/[0-9a-f]{64}/g, ''))?.[0] ?? ''
+  }
+
+  it('goes on for a minute when its machine asks again', async () => {
+    const first = await startAttempt()
+    test.clock.forward(0.99)
+    expect(await startAttempt()).toBe(first)
+    test.clock.forward(0.01)
+    expect(await startAttempt()).not.toBe(first)
+  })
+
+  it('is not told to another address that asks for the same MAC', async () => {
+    const first = await askFrom('10.0.0.7')
+    expect(await askFrom('10.0.0.8')).not.toBe(first)
+    expect(await askFrom('10.0.0.7')).not.toBe(first)
+  })
+})
+
 describe('a report', () => {
   let ticket: string
   beforeEach(async () => {

@@ -7,9 +7,9 @@
  */
 import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
 import { join, sep } from 'node:path'
+import { AppError } from '../errors.ts'
 import type { AssetFile, Assets } from './assets.ts'
-import { assetText, checkAssetPath } from './assets-path.ts'
-import { AppError } from './errors.ts'
+import { assetText, checkAssetPath } from './path.ts'
 
 /** What the walk found at a path: in which folder, what it is, and what changes when it is edited. */
 type Found = { folder: string; file: AssetFile; stamp: string }

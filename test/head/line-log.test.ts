@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { lineLog } from '../src/line-log.ts'
+import { lineLog } from '../../src/head/line-log.ts'
 
 const told = (least: 'error' | 'warn' | 'info') => {
   const lines: string[] = []

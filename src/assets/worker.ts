@@ -3,7 +3,7 @@
  * permissions: `boot-assets/index.json` has both, and a deployment never changes, so neither does the version.
  */
 import type { AssetFile, Assets } from './assets.ts'
-import { assetText, checkAssetPath } from './assets-path.ts'
+import { assetText, checkAssetPath } from './path.ts'
 
 /** The part of an ASSETS binding that is used (developers.cloudflare.com/workers/static-assets/binding). */
 export type AssetsBinding = { fetch(url: string): Promise<Response> }

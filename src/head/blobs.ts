@@ -1,12 +1,12 @@
 /** The blob store that the config asks for, on a head node. */
 import { join } from 'node:path'
 import { builtinDrivers, createStorage, type Driver } from 'unstorage'
-import { fsBlobStore } from './blobs/fs.ts'
-import type { BlobStore } from './blobs/store.ts'
-import { unstorageBlobStore } from './blobs/unstorage.ts'
-import type { Config } from './config.ts'
-import { AppError } from './errors.ts'
-import type { Log } from './log.ts'
+import { fsBlobStore } from '../blobs/fs.ts'
+import type { BlobStore } from '../blobs/store.ts'
+import { unstorageBlobStore } from '../blobs/unstorage.ts'
+import type { Config } from '../config.ts'
+import { AppError } from '../errors.ts'
+import type { Log } from '../log.ts'
 
 /** Opens it. Throws when its driver lacks a package or refuses its options; never tells the options. */
 export async function openBlobs({ blobs, data }: Pick<Config, 'blobs' | 'data'>, log: Log): Promise<BlobStore> {

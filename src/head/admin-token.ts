@@ -2,10 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { createToken, tokenVerifier } from './auth/tokens.ts'
-import { AppError } from './errors.ts'
-import type { Log } from './log.ts'
-import type { RegistryDatabase } from './registry/schema.ts'
+import { createToken, tokenVerifier } from '../auth/tokens.ts'
+import { AppError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { RegistryDatabase } from '../registry/schema.ts'
 
 const name = 'admin'
 

@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { fsAssets } from '../src/assets-fs.ts'
-import { type AssetsBinding, boundAssets } from '../src/assets-worker.ts'
+import { fsAssets } from '../../src/assets/fs.ts'
+import { type AssetsBinding, boundAssets } from '../../src/assets/worker.ts'
 
 let folder: string
 let clock = 0
@@ -189,7 +189,7 @@ describe('assets behind a binding', () => {
 
 describe('boot-assets/index.json', () => {
   it('lists every shipped file: after a change, write it anew with `npm run assets`', async () => {
-    const root = fileURLToPath(new URL('../boot-assets', import.meta.url))
+    const root = fileURLToPath(new URL('../../boot-assets', import.meta.url))
     const assets = fsAssets([root])
     const listed = readdirSync(root).map(async (folder) =>
       (await assets.list(folder)).map((file) => ({ ...file, path: `${folder}/${file.path}` })),

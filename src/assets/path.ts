@@ -1,5 +1,5 @@
 /** Paths of assets: relative, with `/`. They may come from settings, so nothing that could leave the folder passes. */
-import { AppError } from './errors.ts'
+import { AppError } from '../errors.ts'
 
 /** The path as it was given; throws `NAME_INVALID` for one that is absolute or has `..`, `.`, an empty part, NUL or `\`. */
 export function checkAssetPath(path: string): string {

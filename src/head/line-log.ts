@@ -1,5 +1,5 @@
 /** The log as lines of text: time, level, message, facts as JSON. journald and files take it as it is. */
-import type { Log } from './log.ts'
+import type { Log } from '../log.ts'
 
 const levels = ['error', 'warn', 'info'] as const
 
