@@ -1,12 +1,16 @@
 /**
- * Entries of the journal as SQL. However many entries, the number of statements is the same: rows travel as one JSON
- * parameter each, because D1 takes at most 100 parameters a statement (developers.cloudflare.com/d1/platform/limits).
+ * Entries of the journal as SQL. The number of statements does not grow with the entries (an attempt needs one for each
+ * plan, of which a storm has few): rows travel as one JSON parameter each, because D1 takes at most 100 parameters a statement (developers.cloudflare.com/d1/platform/limits).
  *
  * `or ignore` passes over a row that breaks a constraint, so that one odd entry cannot hold up all that follow it.
  */
 import { type SQL, sql } from 'drizzle-orm'
 import type { Entry } from './journal.ts'
 import { attempts, events, machines } from './schema.ts'
+
+/** An entry whose JSON is text already. */
+export type Row = { [Type in Entry['type']]: Texts<Extract<Entry, { type: Type }>> }[Entry['type']]
+type Texts<E> = { [Key in keyof E]: Key extends 'plan' | 'detail' | 'facts' ? string : E[Key] }
 
 /** Attempts that are kept of each node. */
 export const attemptsPerNode = 50
@@ -16,10 +20,10 @@ export const daysKept = 90
 export const machinesAtMost = 10_000
 
 /** Statements that write the entries, and keep attempts per node and machines within their bounds. */
-export function statementsOf(entries: readonly Entry[]): SQL[] {
+export function statementsOf(entries: readonly Row[]): SQL[] {
   const told = partition(entries)
   return [
-    ...(told.attempts.length > 0 ? [attemptStatement(told.attempts)] : []),
+    ...attemptStatements(told.attempts),
     ...(told.tickets.length > 0 ? [ticketStatement(told.tickets)] : []),
     ...(told.used.length > 0 ? [usedStatement(told.used)] : []),
     ...(told.events.length > 0 ? [eventStatement(told.events)] : []),
@@ -40,9 +44,9 @@ export function forgetStatements(now: Date): SQL[] {
   ]
 }
 
-type Told<Type extends Entry['type']> = Extract<Entry, { type: Type }>
+type Told<Type extends Row['type']> = Extract<Row, { type: Type }>
 
-function partition(entries: readonly Entry[]) {
+function partition(entries: readonly Row[]) {
   const told = {
     attempts: [] as Told<'attempt'>[],
     tickets: [] as Told<'ticket'>[],
@@ -60,13 +64,16 @@ function partition(entries: readonly Entry[]) {
   return told
 }
 
-function attemptStatement(told: readonly Told<'attempt'>[]): SQL {
-  const rows = JSON.stringify(
-    told.map(({ at, plan, ...row }) => ({ ...row, at: at.getTime(), plan: JSON.stringify(plan) })),
-  )
-  return sql`insert or ignore into ${attempts} (id, node, mac, address, started_at, plan)
-    select value->>'id', value->>'node', value->>'mac', value->>'address', value->>'at', value->>'plan'
-    from json_each(${rows})`
+/** One for each plan that was told: in a storm many nodes have the same one, which then travels once. */
+function attemptStatements(told: readonly Told<'attempt'>[]): SQL[] {
+  const byPlan = Map.groupBy(told, ({ plan }) => plan)
+  return [...byPlan].map(([plan, same]) => {
+    const rows = JSON.stringify(
+      same.map(({ id, node, mac, address, at }) => [id, node, mac, address ?? null, at.getTime()]),
+    )
+    return sql`insert or ignore into ${attempts} (id, node, mac, address, started_at, plan)
+      select value->>0, value->>1, value->>2, value->>3, value->>4, ${plan} from json_each(${rows})`
+  })
 }
 
 /** Deletes what nodes that booted again have too many of, and the events of it first. */
@@ -98,11 +105,9 @@ function usedStatement(told: readonly Told<'ticket-used'>[]): SQL {
 }
 
 function eventStatement(told: readonly Told<'event'>[]): SQL {
-  const rows = JSON.stringify(
-    told.map(({ attempt, at, kind, detail }) => ({ attempt, at: at.getTime(), kind, detail: JSON.stringify(detail) })),
-  )
+  const rows = JSON.stringify(told.map(({ attempt, at, kind, detail }) => [attempt, at.getTime(), kind, detail]))
   return sql`insert or ignore into ${events} (attempt, at, kind, detail)
-    select value->>'attempt', value->>'at', value->>'kind', value->>'detail' from json_each(${rows}) order by key`
+    select value->>0, value->>1, value->>2, value->>3 from json_each(${rows}) order by key`
 }
 
 type MachineRow = {
@@ -122,7 +127,7 @@ function machineStatements(told: readonly Told<'machine'>[]): SQL[] {
       mac,
       first: Math.min(before?.first ?? at.getTime(), at.getTime()),
       last: Math.max(before?.last ?? at.getTime(), at.getTime()),
-      facts: JSON.stringify(facts),
+      facts,
       address: address ?? before?.address ?? null,
       requests: (before?.requests ?? 0) + 1,
     })

@@ -1,7 +1,7 @@
 /** Journal: takes what happened at once and writes it soon, many at a time, so that no request waits for a disk. */
 import type { Log } from '../log.ts'
 import type { Json } from '../registry/settings.ts'
-import { forgetStatements, statementsOf } from './batch.ts'
+import { forgetStatements, type Row, statementsOf } from './batch.ts'
 import type { ActivityDatabase, EventKind } from './schema.ts'
 
 /** Something that happened. */
@@ -42,7 +42,9 @@ const millisecondsBetweenForgetting = 60_000
 
 /** A journal that writes into the activity database. Events of attempts that nobody knows do no harm. */
 export function createJournal({ database, log, schedule, now = () => new Date() }: JournalOptions): Journal {
-  let waiting: Entry[] = []
+  let waiting: Row[] = []
+  // All nodes that boot the same share one plan, so it is written out once.
+  const plans = new WeakMap<object, string>()
   let dropped = 0
   let scheduled = false
   let failing = false
@@ -77,7 +79,7 @@ export function createJournal({ database, log, schedule, now = () => new Date() 
     }
   }
 
-  async function write(batch: Entry[]): Promise<void> {
+  async function write(batch: Row[]): Promise<void> {
     const at = now()
     const forgets = at.getTime() - forgottenAt >= millisecondsBetweenForgetting
     try {
@@ -93,9 +95,16 @@ export function createJournal({ database, log, schedule, now = () => new Date() 
     failing = false
   }
 
+  const planText = (plan: Json): string => {
+    if (typeof plan !== 'object' || plan === null) return JSON.stringify(plan)
+    const text = plans.get(plan) ?? JSON.stringify(plan)
+    plans.set(plan, text)
+    return text
+  }
+
   return {
     record(entry) {
-      waiting.push(entry)
+      waiting.push(rowOf(entry, planText))
       if (waiting.length > entriesAtMost) {
         // Some more at once, because making room at the front moves all the others.
         dropped += waiting.splice(0, entriesPerBatch).length
@@ -106,20 +115,34 @@ export function createJournal({ database, log, schedule, now = () => new Date() 
   }
 }
 
-/** The entries that the next transaction takes, in order, and how many among them were larger than a transaction. */
-function firstOf(entries: readonly Entry[]): { batch: Entry[]; tooLarge: number } {
-  const batch: Entry[] = []
+/** An entry with its JSON as text, made when it is told: what is told later of the same object must not change it. */
+function rowOf(entry: Entry, planText: (plan: Json) => string): Row {
+  if (entry.type === 'attempt') return { ...entry, plan: planText(entry.plan) }
+  if (entry.type === 'event') return { ...entry, detail: JSON.stringify(entry.detail) }
+  return entry.type === 'machine' ? { ...entry, facts: JSON.stringify(entry.facts) } : entry
+}
+
+/** Roughly how long a row is in JSON. */
+function lengthOf(row: Row): number {
+  const text =
+    row.type === 'attempt' ? row.plan : row.type === 'event' ? row.detail : row.type === 'machine' ? row.facts : ''
+  return 200 + text.length
+}
+
+/** The rows that the next transaction takes, in order, and how many among them were larger than a transaction. */
+function firstOf(rows: readonly Row[]): { batch: Row[]; tooLarge: number } {
+  const batch: Row[] = []
   let tooLarge = 0
   let characters = 0
-  for (const entry of entries.slice(0, entriesPerBatch)) {
-    const length = JSON.stringify(entry).length
+  for (const row of rows.slice(0, entriesPerBatch)) {
+    const length = lengthOf(row)
     if (length > charactersPerBatch / 4) {
       tooLarge++
       continue
     }
     characters += length
     if (characters > charactersPerBatch) break
-    batch.push(entry)
+    batch.push(row)
   }
   return { batch, tooLarge }
 }

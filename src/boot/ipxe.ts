@@ -16,9 +16,10 @@ export function ipxeText(text: string, field: string, place: Place): string {
   throw unsafe(field, text, `in an iPXE script: it ${fault}`)
 }
 
-/** A message for people: what iPXE would not print as it stands is replaced. */
+/** A message for people, of at most 1000 characters: what iPXE would not print as it stands is replaced. */
 export const legible = (text: string): string =>
   text
+    .slice(0, 1000)
     .replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\s]+/gu, ' ')
     .replaceAll('$', 'S')
     .replaceAll('\\', '/')

@@ -11,7 +11,7 @@ import type { BootPlan } from './plan.ts'
 /** An initrd: the name that the kernel's command line knows it by, and where it is. */
 export type Initrd = { name: string; url: string }
 
-/** What a script's template may name. docs/boot-scripts.md has the table. */
+/** What a script's template may name. What is absent is not known to that script: no `boot` in the one for strangers. */
 export type ScriptView = {
   cluster: string
   head: { url: string }

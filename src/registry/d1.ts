@@ -25,10 +25,12 @@ export function d1Database<Schema extends Record<string, unknown>>(
   schema: Schema,
 ): Database<Schema> {
   const dialect = new SQLiteAsyncDialect()
+  let written = 0
   return Object.assign(drizzle(binding as Parameters<typeof drizzle>[0], { schema }), {
     // drizzle's own D1 batch cannot bind parameters of raw statements, so statements are rendered here.
     async batch(statements: Parameters<Database<Schema>['batch']>[0]) {
       if (statements.length === 0) return
+      written += 1
       await binding.batch(
         statements.map((statement) => {
           const { sql, params } = dialect.sqlToQuery(statement.getSQL())
@@ -36,6 +38,9 @@ export function d1Database<Schema extends Record<string, unknown>>(
         }),
       )
     },
+    writes: () => written,
+    // Any other isolate may have written a moment ago.
+    trustMilliseconds: 0,
     exclusive: exclusiveQueue(),
   })
 }

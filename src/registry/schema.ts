@@ -206,6 +206,10 @@ export type Database<Schema extends Record<string, unknown>> = Omit<
    * netdevs.mac` is in the message under both, `code` (`SQLITE_CONSTRAINT_UNIQUE`) under better-sqlite3 only.
    */
   batch(statements: readonly Statement[]): Promise<void>
+  /** How many batches this process has run. */
+  writes(): number
+  /** For how long what was read may be taken for current while `writes` stands still: others may write, too. */
+  trustMilliseconds: number
   /** Runs `work` when no other `exclusive` work of this process is running. Not a transaction. Never nest it. */
   exclusive<T>(work: () => Promise<T>): Promise<T>
 }

@@ -34,6 +34,9 @@ export type SqliteOptions<Schema> = {
 /** Older ones can corrupt a WAL database when a checkpoint meets a writer (sqlite.org/wal.html, "The WAL-Reset Bug"). */
 const oldestSqlite = [3, 51, 3] as const
 
+/** Prepared statements that are kept for batches: there are some dozens. */
+const statementsKept = 200
+
 /** Opens the registry and brings its tables up to date. Throws as {@link openSqlite}. */
 export function openRegistry(file: string): Opened<RegistryDatabase> {
   const migrations = fileURLToPath(new URL('../../db/registry', import.meta.url))
@@ -71,7 +74,12 @@ export function openSqlite<Schema extends Record<string, unknown>>(
     if (crashed) refuseDamaged(sqlite, file, options.noun)
     const typed = drizzle({ client: sqlite, schema: options.schema })
     migrateSafely(sqlite, () => migrate(typed, { migrationsFolder: options.migrations }), options.noun)
-    const database = Object.assign(typed, { batch: batchOn(sqlite), exclusive: exclusiveQueue() })
+    const database = Object.assign(typed, {
+      ...batchOn(sqlite),
+      // One process owns the file; whoever else writes into it is seen soon enough.
+      trustMilliseconds: 50,
+      exclusive: exclusiveQueue(),
+    })
     return {
       // drizzle types this driver's results as plain values and D1's as promises; `Database` promises promises. Every
       // caller awaits, and `await` takes a value as well as a promise; builders are thenable under both drivers.
@@ -91,15 +99,27 @@ export function openSqlite<Schema extends Record<string, unknown>>(
  * Runs the statements in one IMMEDIATE transaction: it takes the write lock at once, so it never fails half-way for
  * want of it. Errors pass as better-sqlite3 throws them, with SQLite's code: `SQLITE_CONSTRAINT_UNIQUE`.
  */
-function batchOn(sqlite: Sqlite.Database): Database<Record<string, unknown>>['batch'] {
+function batchOn(sqlite: Sqlite.Database): Pick<Database<Record<string, unknown>>, 'batch' | 'writes'> {
   const dialect = new SQLiteSyncDialect()
+  const prepared = new Map<string, Sqlite.Statement>()
+  let written = 0
+  const prepare = (text: string): Sqlite.Statement => {
+    const statement = prepared.get(text) ?? sqlite.prepare(text)
+    if (prepared.size >= statementsKept) prepared.clear()
+    prepared.set(text, statement)
+    return statement
+  }
   const all: Sqlite.Transaction<(queries: { sql: string; params: unknown[] }[]) => void> = sqlite.transaction(
     (queries) => {
-      for (const query of queries) sqlite.prepare(query.sql).run(...query.params)
+      for (const query of queries) prepare(query.sql).run(...query.params)
     },
   )
-  return async (statements) => {
-    all.immediate(statements.map((statement) => dialect.sqlToQuery(statement.getSQL())))
+  return {
+    async batch(statements) {
+      written += 1
+      all.immediate(statements.map((statement) => dialect.sqlToQuery(statement.getSQL())))
+    },
+    writes: () => written,
   }
 }
 

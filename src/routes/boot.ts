@@ -18,6 +18,7 @@ import { checkArchitecture, difference, type Loader } from '../boot/loaders.ts'
 import { otherMacs, plain, readFacts, readMac } from '../boot/machine.ts'
 import { fillScript, type Script, type ScriptText } from '../boot/script.ts'
 import { bootScripts } from '../boot/scripts.ts'
+import { createSightings } from '../boot/sightings.ts'
 import { ticketArchive } from '../boot/ticket-archive.ts'
 import { AppError, statusOf } from '../errors.ts'
 import { overlaySource } from '../overlays/store.ts'
@@ -44,6 +45,7 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
   const scripts = bootScripts({ assets, overlays, cluster, url })
   const archives = overlayArchives({ registry, assets, overlays, cluster, url })
   const snapshots = createSnapshots(registry)
+  const isWorthNoting = createSightings()
   const find = knownMachines({ registry, assets, scripts })
   const seconds = (least: number, most: number) => String(least + ((bytes(1)[0] ?? 0) % (most - least + 1)))
 
@@ -57,10 +59,11 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
       const node = await find(other, loader)
       if (node) return nodeScript(c, node, other, loader)
     }
-    if (mac !== undefined) {
+    const at = services.now()
+    if (mac !== undefined && isWorthNoting(mac, at.getTime())) {
       const address = clientAddress(c)
       const facts = readFacts(query)
-      services.journal.record({ type: 'machine', mac, at: services.now(), facts, ...(address && { address }) })
+      services.journal.record({ type: 'machine', mac, at, facts, ...(address && { address }) })
     }
     return send(waiting(await scripts.unknown(loader), mac ?? unknownMac))
   }

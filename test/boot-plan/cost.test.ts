@@ -44,21 +44,27 @@ async function queriesOf(work: () => Promise<unknown>): Promise<number> {
 }
 
 describe('a boot script', () => {
-  it.each([10, 10_000])('takes two queries out of %d nodes, and one when the machine asks again', async (nodes) => {
-    const { script } = await cluster(nodes)
-    await script(0)
-    for (const at of [1, nodes - 1]) {
-      const ask = async () => expect(await script(at)).toContain(`${nameOf(at)} boots rocky9@1`)
-      expect([await queriesOf(ask), await queriesOf(ask)]).toEqual([2, 1])
-    }
-  })
+  it.each([10, 10_000])(
+    'takes at most two queries out of %d nodes, and at most one when the machine asks again',
+    async (nodes) => {
+      const { script } = await cluster(nodes)
+      await script(0)
+      for (const at of [1, nodes - 1]) {
+        const ask = async () => expect(await script(at)).toContain(`${nameOf(at)} boots rocky9@1`)
+        expect(await queriesOf(ask)).toBeLessThanOrEqual(2)
+        expect(await queriesOf(ask)).toBeLessThanOrEqual(1)
+      }
+    },
+  )
 
-  it.each([10, 10_000])('for a machine that nobody knows takes two queries out of %d nodes', async (nodes) => {
+  it.each([10, 10_000])('for a machine that nobody knows takes at most two queries out of %d nodes', async (nodes) => {
     const { app } = await cluster(nodes)
     const ask = async () =>
       expect(await (await app.request('/boot/02:00:00:00:00:01')).text()).toContain('nobody knows')
     await ask()
-    expect(await queriesOf(ask)).toBe(2)
+    const queries = await queriesOf(ask)
+    expect(queries).toBeGreaterThan(0)
+    expect(queries).toBeLessThanOrEqual(2)
   })
 
   it('is made once for all nodes that boot the same, and once more after an edit of any of them', async () => {
