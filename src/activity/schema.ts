@@ -57,6 +57,7 @@ export const machines = sqliteTable(
     address: text('address'),
     firstSeenAt: integer('first_seen_at', { mode: 'timestamp_ms' }).notNull(),
     lastSeenAt: integer('last_seen_at', { mode: 'timestamp_ms' }).notNull(),
+    /** How often it was noted that it asked: `boot/sightings.ts` says how often that is. */
     requests: integer('requests').notNull(),
   },
   (table) => [index('machines_seen').on(table.lastSeenAt)],

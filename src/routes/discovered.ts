@@ -21,7 +21,7 @@ const machineSchema = z
     address: z.string().nullable(),
     firstSeenAt: time,
     lastSeenAt: time,
-    requests: z.int(),
+    requests: z.int().openapi({ description: 'How often it was noted that it asked: every ten seconds at most' }),
   })
   .openapi('Machine')
 

@@ -275,7 +275,8 @@ export function bootRouteSuite(name: string, create: () => Promise<BootService>)
       const found = ((await api('/discovered')) as { mac: string }[]).find((machine) => machine.mac === stranger)
       expect(found).toMatchObject({
         facts: { macs: `${stranger},52:54:00:00:02:02`, serial: 'S1', product: 'x'.repeat(128) },
-        requests: 2,
+        // The second one came too soon after the first to be noted again.
+        requests: 1,
       })
       const made = await get(`/api/discovered/${stranger}/approve`, {
         method: 'POST',

@@ -109,6 +109,7 @@ describe('/api/discovered', () => {
     expect((await api(`/${mac}`, { method: 'DELETE' })).status).toBe(204)
     expect(await list()).toEqual([])
     expect(await refusal(await api(`/${mac}`, { method: 'DELETE' }))).toEqual([404, 'MACHINE_UNKNOWN'])
+    test.clock.forward(1)
     await app.request(`/boot/${mac}`)
     expect(await list()).toHaveLength(1)
   })
