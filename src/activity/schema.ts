@@ -42,8 +42,8 @@ export const events = sqliteTable(
   (table) => [index('events_attempt').on(table.attempt, table.id)],
 )
 
-/** Steps of a boot that are told: the first by the service itself, the others by the node with its ticket. */
-export const eventKinds = ['script', 'blob', 'overlay', 'beacon', 'init', 'stage', 'failed', 'ready'] as const
+/** Steps of a boot that are told: some by the service, others by the node with its ticket. The script is the attempt itself. */
+export const eventKinds = ['blob', 'overlay', 'beacon', 'init', 'stage', 'failed', 'ready'] as const
 /** One of {@link eventKinds}. */
 export type EventKind = (typeof eventKinds)[number]
 

@@ -159,5 +159,13 @@ const attemptBody = (attempt: Attempt & { events: AttemptEvent[] }, now: Date) =
   mac: attempt.mac,
   plan: attempt.plan,
   outcome: outcomeOf(attempt, now),
-  events: attempt.events.map(({ at, kind, detail }) => ({ at: at.toISOString(), kind, detail })),
+  events: [
+    // An attempt begins with its script, so that is not stored a second time.
+    {
+      at: attempt.startedAt.toISOString(),
+      kind: 'script',
+      detail: attempt.address === null ? {} : { address: attempt.address },
+    },
+    ...attempt.events.map(({ at, kind, detail }) => ({ at: at.toISOString(), kind, detail })),
+  ],
 })

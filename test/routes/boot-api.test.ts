@@ -73,7 +73,9 @@ describe('/api/boot/:node', () => {
     expect(await answer('/n001/log')).toHaveLength(10)
     expect(await attemptsSoFar()).toHaveLength(12)
     const [newest] = (await answer('/n001/log?limit=1')) as { startedAt: string }[]
-    expect(newest).toMatchObject({ startedAt: '2026-01-31T12:11:00.000Z', mac, outcome: 'running', events: [] })
+    const startedAt = '2026-01-31T12:11:00.000Z'
+    const events = [{ at: startedAt, kind: 'script' }]
+    expect(newest).toMatchObject({ startedAt, mac, outcome: 'running', events })
     expect((await get('/n001/log?limit=0')).status).toBe(400)
     expect(await answer('/nobody/log')).toEqual([])
   })

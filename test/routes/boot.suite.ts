@@ -165,6 +165,7 @@ export function bootRouteSuite(name: string, create: () => Promise<BootService>)
           outcome: 'ready',
           plan: { image: { name: 'rocky9', version: 1 } },
           events: [
+            { kind: 'script' },
             { kind: 'overlay', detail: { list: 'system', unchanged: false } },
             { kind: 'beacon', detail: { stage: 'root.img', errno: '2d0c613b' } },
             { kind: 'init', detail: { uptime: 3 } },
