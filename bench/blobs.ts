@@ -2,16 +2,17 @@
  * Blob downloads beside nginx with sendfile, on the same files and in turns: throughput, and CPU seconds of the server
  * per GB, which is what predicts a real network card (on loopback the clients eat the machine). About two minutes.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { type Digest, hexOf } from '../src/blobs/digest.ts'
 import { fsBlobStore } from '../src/blobs/fs.ts'
+import { startNginx } from './nginx.ts'
+import { stop } from './processes.ts'
 import { compare, cpuSecondsOf, describeMachine, median, type Row, report } from './report.ts'
 
 const MiB = 1024 * 1024
@@ -33,7 +34,7 @@ export async function run(): Promise<void> {
     const store = fsBlobStore(folder)
     const hot = (await store.add(pseudoRandom(128))).digest
     const large = (await store.add(pseudoRandom(512))).digest
-    const [muster, nginx] = [await startMuster(folder), await startNginx(folder)]
+    const [muster, nginx] = [await startMuster(folder), await serveWithNginx(folder)]
     servers.push(muster, nginx)
     report('blobs', machine, [
       ...(await measure('hot 128 MiB, wrk with 8 connections', muster, nginx, hot, wrk, 1.3)),
@@ -115,74 +116,17 @@ async function startMuster(root: string): Promise<Server> {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const [port] = await once(createInterface(child.stdout), 'line')
-  return server(child, child.pid ?? 0, (digest) => `http://127.0.0.1:${port}/blobs/sha256/${hexOf(digest)}`)
+  const url = (digest: Digest) => `http://127.0.0.1:${port}/blobs/sha256/${hexOf(digest)}`
+  return { url, pid: child.pid ?? 0, stop: () => stop(child) }
 }
 
-/** nginx as its documentation advises for large files: one worker, sendfile, whole packets, no log. */
-async function startNginx(root: string): Promise<Server> {
-  const port = await freePort()
-  const home = await mkdtemp(join(tmpdir(), 'muster-nginx-'))
-  const config = `
-    daemon off; worker_processes 1; pid ${home}/pid; error_log ${home}/error.log;
-    ${process.getuid?.() === 0 ? 'user root;' : ''}
-    events { worker_connections 1024; }
-    http {
-      access_log off; sendfile on; tcp_nopush on; default_type application/octet-stream;
-      open_file_cache max=100 inactive=60s;
-      ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((use) => `${use}_temp_path ${home};`).join(' ')}
-      server {
-        listen 127.0.0.1:${port};
-        location ~ "^/blobs/sha256/(..)(.*)$" { alias ${root}/sha256/$1/$1$2; }
-      }
-    }`
-  await writeFile(join(home, 'nginx.conf'), config)
-  const child = spawn('nginx', ['-p', home, '-c', join(home, 'nginx.conf')], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
-  const worker = await retry(async () => {
-    const children = await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')
-    if (!children.trim()) throw new Error('nginx has no worker')
-    return Number(children.trim().split(' ')[0])
-  })
-  const running = server(child, worker, (digest) => `http://127.0.0.1:${port}/blobs/sha256/${hexOf(digest)}`)
-  return {
-    ...running,
-    async stop() {
-      await running.stop()
-      await rm(home, { recursive: true })
-    },
-  }
-}
-
-function server(child: ChildProcess, pid: number, url: Server['url']): Server {
-  return {
-    url,
-    pid,
-    async stop() {
-      child.kill()
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-    },
-  }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const address = probe.address()
-  probe.close()
-  await once(probe, 'close')
-  return typeof address === 'object' && address ? address.port : 0
-}
-
-async function retry<T>(attempt: () => Promise<T>): Promise<T> {
-  for (let round = 0; ; round++) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (round === 100) throw error
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
+/** nginx on the same tree, as the header of `src/blobs/fs.ts` says. */
+async function serveWithNginx(root: string): Promise<Server> {
+  const { child, pid, port } = await startNginx(
+    root,
+    `location ~ "^/blobs/sha256/(..)(.*)$" { alias ${root}/sha256/$1/$1$2; }`,
+  )
+  return { url: (digest) => `http://127.0.0.1:${port}/blobs/sha256/${hexOf(digest)}`, pid, stop: () => stop(child) }
 }
 
 /** So many MiB that do not compress, made from one random MiB. */

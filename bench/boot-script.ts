@@ -8,9 +8,7 @@
  * nodes that ask out of 100,000.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -18,6 +16,8 @@ import { addVersion } from '../src/registry/images.ts'
 import { changeNodes } from '../src/registry/nodes.ts'
 import { changeProfile } from '../src/registry/profiles.ts'
 import { openRegistry } from '../src/registry/sqlite.ts'
+import { startNginx } from './nginx.ts'
+import { freePort, retry, stop } from './processes.ts'
 import { cpuSecondsOf, describeMachine, median, type Row, report } from './report.ts'
 
 const clusters = [100, 1_000, 10_000, 100_000]
@@ -34,7 +34,7 @@ export async function run(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'muster-bench-'))
   const children: ChildProcess[] = []
   try {
-    const targets: Target[] = [await startNginx(folder, children)]
+    const targets: Target[] = [await serveWithNginx(folder, children)]
     for (const nodes of clusters) targets.push(...(await startCluster(folder, children, nodes)))
     const perSecond = await measure(targets)
     report('boot-script', machine, rowsOf(perSecond))
@@ -209,55 +209,10 @@ async function wrk({ url, script }: Target, duration: number): Promise<number> {
   return requests
 }
 
-/** nginx with one worker and no log, and a file of 2 KB. */
-async function startNginx(folder: string, children: ChildProcess[]): Promise<Target> {
-  const home = await mkdtemp(join(folder, 'nginx-'))
-  const port = await freePort()
-  await writeFile(join(home, 'script'), `#!ipxe\n${'x'.repeat(2041)}`)
-  const config = `
-    daemon off; worker_processes 1; pid ${home}/pid; error_log ${home}/error.log;
-    ${process.getuid?.() === 0 ? 'user root;' : ''}
-    events { worker_connections 1024; }
-    http {
-      access_log off; sendfile on; keepalive_requests 100000000; default_type text/plain;
-      open_file_cache max=100 inactive=60s;
-      ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((use) => `${use}_temp_path ${home};`).join(' ')}
-      server { listen 127.0.0.1:${port}; root ${home}; }
-    }`
-  await writeFile(join(home, 'nginx.conf'), config)
-  const child = spawn('nginx', ['-p', home, '-c', join(home, 'nginx.conf')], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
+/** nginx and a file of 2 KB. */
+async function serveWithNginx(folder: string, children: ChildProcess[]): Promise<Target> {
+  await writeFile(join(folder, 'script'), `#!ipxe\n${'x'.repeat(2041)}`)
+  const { child, pid, port } = await startNginx(folder, `root ${folder};`)
   children.push(child)
-  const pid = await retry(async () => {
-    const workers = (await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')).trim()
-    if (!workers) throw new Error('nginx has no worker')
-    return Number(workers.split(' ')[0])
-  })
   return { name: 'nginx', url: `http://127.0.0.1:${port}/script`, pid }
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  child.kill()
-  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const address = probe.address()
-  probe.close()
-  await once(probe, 'close')
-  return typeof address === 'object' && address ? address.port : 0
-}
-
-async function retry<T>(attempt: () => Promise<T>): Promise<T> {
-  for (let round = 0; ; round++) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (round === 200) throw error
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
 }

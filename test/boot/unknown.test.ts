@@ -19,7 +19,7 @@ describe.skipIf(skipReason !== '')(`a machine that nobody knows ${skipReason}`, 
   it('says so, and boots without a power cycle once it is approved', async () => {
     guest = startGuest({ mac, firmware: 'bios', memory: 256, network: { kind: 'user', bootfile: bootfile(head) } })
     await guest.says(/nobody knows this machine yet/, 60)
-    expect(guest.serial()).toContain(`muster discovered approve ${mac} NAME`)
+    await guest.says(new RegExp(`muster discovered approve ${mac} NAME`), 30)
     const [machine] = JSON.parse(await head.muster('--json', 'discovered', 'list'))
     expect(machine).toMatchObject({ mac, facts: { platform: 'pcbios' } })
     await head.muster('discovered', 'approve', mac, 'n005')
