@@ -13,11 +13,11 @@ export type Row = { [Type in Entry['type']]: Texts<Extract<Entry, { type: Type }
 type Texts<E> = { [Key in keyof E]: Key extends 'plan' | 'detail' | 'facts' ? string : E[Key] }
 
 /** Attempts that are kept of each node. */
-export const attemptsPerNode = 50
+const attemptsPerNode = 50
 /** Age in days at which attempts and events are forgotten. */
-export const daysKept = 90
+const daysKept = 90
 /** Discovered machines that are kept. */
-export const machinesAtMost = 10_000
+const machinesAtMost = 10_000
 
 /** Statements that write the entries, and keep attempts per node and machines within their bounds. */
 export function statementsOf(entries: readonly Row[]): SQL[] {

@@ -43,7 +43,7 @@ export const events = sqliteTable(
 )
 
 /** Steps of a boot that are told: some by the service, others by the node with its ticket. The script is the attempt itself. */
-export const eventKinds = ['blob', 'overlay', 'beacon', 'init', 'stage', 'failed', 'ready'] as const
+const eventKinds = ['blob', 'overlay', 'beacon', 'init', 'stage', 'failed', 'ready'] as const
 /** One of {@link eventKinds}. */
 export type EventKind = (typeof eventKinds)[number]
 

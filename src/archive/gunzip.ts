@@ -15,7 +15,7 @@ const others: [string, number[]][] = [
 ]
 
 /** Whether bytes begin as a gzip member does (RFC 1952, 2.3.1). */
-export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b
+const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b
 
 /**
  * The stream as it is, or what its gzip holds. Throws `ARCHIVE_INVALID` when it is compressed otherwise, damaged or cut

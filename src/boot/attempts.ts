@@ -49,9 +49,9 @@ export type Attempts = {
 export type Random = (length: number) => Uint8Array
 
 /** For how long after the script a ticket can be fetched: iPXE retries slowly, and a storm is slow too. */
-export const ticketMinutes = 15
+const ticketMinutes = 15
 /** For how long after the script a ticket is good. */
-export const ticketHours = 24
+const ticketHours = 24
 /** For how long a machine that asks again is still booting the same time. */
 const sameBootSeconds = 60
 /** Attempts that are kept in memory. */

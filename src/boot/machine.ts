@@ -2,7 +2,7 @@
 import { macSchema } from '../registry/settings.ts'
 
 /** Facts that are remembered of a machine that nobody knows. `macs` are all of its NICs, with commas. */
-export const factNames = [
+const factNames = [
   'uuid',
   'serial',
   'asset',

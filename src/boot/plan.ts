@@ -32,7 +32,7 @@ export type BootPlan = {
 }
 
 /** Root kinds that this release boots. */
-export const bootableRoots = ['initramfs', 'tmpfs'] as const satisfies RootKind[]
+const bootableRoots = ['initramfs', 'tmpfs'] as const satisfies RootKind[]
 /** One of {@link bootableRoots}. */
 export type BootableRoot = (typeof bootableRoots)[number]
 
@@ -94,7 +94,7 @@ export async function planBoot({ node, snapshot, overlays }: PlanInput): Promise
 }
 
 /** Names of the overlays that a node gets; the defaults when nothing is set. */
-export const overlayNames = (settings: Effective): { system: readonly string[]; runtime: readonly string[] } => ({
+const overlayNames = (settings: Effective): { system: readonly string[]; runtime: readonly string[] } => ({
   system: settings.overlays?.system ?? bootDefaults.overlays.system,
   runtime: settings.overlays?.runtime ?? bootDefaults.overlays.runtime,
 })

@@ -11,7 +11,7 @@ import { AppError, type ErrorCode, statusOf } from '../errors.ts'
 import type { Io } from './io.ts'
 
 /** Where the service is unless MUSTER_SERVER or --server says otherwise. */
-export const defaultServer = 'http://127.0.0.1:9080'
+const defaultServer = 'http://127.0.0.1:9080'
 
 /** What a command asks the API with. */
 export type Api = {

@@ -28,7 +28,7 @@ export function diffLines(changes: readonly Change[]): Part[][] {
 }
 
 /** The leaves that differ, sorted as the fields are written: the new document's order first. */
-export function differencesOf(before: unknown, after: unknown): Difference[] {
+function differencesOf(before: unknown, after: unknown): Difference[] {
   const [was, is] = [leavesOf(before), leavesOf(after)]
   return [...new Set([...is.keys(), ...was.keys()])]
     .map((field) => ({ field, before: was.get(field), after: is.get(field) }))

@@ -11,7 +11,7 @@ export type Draft = Patch & { netdev: string; netdevs: string[] }
 export type Given = (draft: Draft) => void
 
 /** The netdev that flags speak of until `--netdev` names another. */
-export const defaultNetdev = 'default'
+const defaultNetdev = 'default'
 
 /** The patch that the flags ask for, and the first netdev that they name. */
 export function patchOf(given: readonly Given[]): { patch: Patch; netdev: string } {

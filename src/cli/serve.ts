@@ -52,7 +52,7 @@ export function greeting(
  * Lines of dnsmasq.conf that send iPXE to the boot script and all else to iPXE first. iPXE tells itself apart by DHCP
  * option 175 (ipxe.org/howto/chainloading).
  */
-export const dnsmasqLines = (url: string): string[] => [
+const dnsmasqLines = (url: string): string[] => [
   'dhcp-match=set:ipxe,175',
   `dhcp-boot=tag:ipxe,${url}/boot.ipxe`,
   'dhcp-boot=tag:!ipxe,snponly.efi',

@@ -21,7 +21,7 @@ const likely = ['bin/sh', 'sbin/init', 'usr/lib/systemd/systemd', 'lib/systemd/s
 const mostOthers = 500
 
 /** An ELF file's machine, `unsupported` and its number when Muster has no name for it; `undefined` for what is no ELF. */
-export function architectureOfProgram(head: Uint8Array): Architecture | { unsupported: number } | undefined {
+function architectureOfProgram(head: Uint8Array): Architecture | { unsupported: number } | undefined {
   if (head.length < 20 || head[0] !== 0x7f || head[1] !== 0x45 || head[2] !== 0x4c || head[3] !== 0x46) return undefined
   const order = head[5]
   const machine = new DataView(head.buffer, head.byteOffset, head.length).getUint16(18, order === 1)

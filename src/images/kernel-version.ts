@@ -2,7 +2,7 @@
 import { AppError } from '../errors.ts'
 
 /** Kernels built for debugging, slow on purpose: `…+debug`, `…+64k-debug`, `…-debug`. Never the default. */
-export const isDebug = (version: string): boolean => /[+-]debug$/.test(version)
+const isDebug = (version: string): boolean => /[+-]debug$/.test(version)
 
 /** For sorting: newest first, debug kernels last. */
 export const newestFirst = (one: { version: string }, other: { version: string }): number =>

@@ -110,7 +110,7 @@ export const primaryOf = (netdevs: readonly NetdevView[]): NetdevView | undefine
   netdevs.find((netdev) => netdev.primary)
 
 /** Which netdev is the primary: the one that says so, else the one named `default`, else the first by name. */
-export function primaryName(netdevs: Record<string, Netdev>): string | undefined {
+function primaryName(netdevs: Record<string, Netdev>): string | undefined {
   let first: string | undefined
   let chosen: string | undefined
   for (const name of Object.keys(netdevs)) {

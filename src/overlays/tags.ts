@@ -6,9 +6,9 @@
 import { AppError } from '../errors.ts'
 
 /** Longest template, in UTF-16 units. */
-export const longestTemplate = 256 * 1024
+const longestTemplate = 256 * 1024
 /** Deepest nesting of sections. */
-export const deepestSection = 32
+const deepestSection = 32
 
 const longestTag = 256
 const longestComment = 4096

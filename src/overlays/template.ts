@@ -21,9 +21,9 @@ type Part =
   | { kind: 'section'; path: string[]; inverted: boolean; parts: Part[] }
 
 /** Most characters that one template may make. */
-export const longestOutput = 16 * 1024 * 1024
+const longestOutput = 16 * 1024 * 1024
 /** Most parts and items that one rendering may visit: /etc/hosts for 100,000 nodes with four netdevs needs half of it. */
-export const mostSteps = 10_000_000
+const mostSteps = 10_000_000
 
 /** Reads a template. `where` is `overlay:/path`, for messages. Throws `TEMPLATE_INVALID` with the line. */
 export function parseTemplate(text: string, where: string): Template {

@@ -24,7 +24,7 @@ export function netdevRows(node: string, settings: Settings): NetdevRow[] {
 }
 
 /** An IPv6 address in its one canonical spelling (RFC 5952), as the URL standard's host serializer gives it. */
-export const canonicalIpv6 = (address: string): string => new URL(`http://[${address}]/`).hostname.slice(1, -1)
+const canonicalIpv6 = (address: string): string => new URL(`http://[${address}]/`).hostname.slice(1, -1)
 
 /** Throws `MAC_TAKEN` or `ADDRESS_TAKEN`, naming both nodes, when two of the rows or a row and another node collide. */
 export async function checkFree(

@@ -14,11 +14,6 @@ export type Overlay = typeof overlays.$inferSelect
 /** One pushed version. */
 export type OverlayVersion = typeof overlayVersions.$inferSelect
 
-/** Site overlays, by name. */
-export async function listOverlays(db: RegistryDatabase): Promise<Overlay[]> {
-  return db.select().from(overlays).orderBy(asc(overlays.name)).all()
-}
-
 /** A site overlay, or `undefined`. */
 export async function findOverlay(db: RegistryDatabase, name: string): Promise<Overlay | undefined> {
   return (await db.select().from(overlays).where(eq(overlays.name, name)).get()) ?? undefined

@@ -63,7 +63,7 @@ export async function edit<Result>(
 }
 
 /** True when a statement failed because the column's value is taken (SQLite's and D1's wording is the same). */
-export function isTaken(error: unknown, column: string): boolean {
+function isTaken(error: unknown, column: string): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause.message.includes(`UNIQUE constraint failed: ${column}`)) return true
   }

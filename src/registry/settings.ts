@@ -85,7 +85,7 @@ const hostName = z
 const address = z.union([z.ipv4(), z.ipv6()])
 
 /** Root kinds in DESIGN order; a list of them is an order to try. */
-export const rootKinds = ['initramfs', 'tmpfs', 'zram', 'squashfs', 'disk'] as const
+const rootKinds = ['initramfs', 'tmpfs', 'zram', 'squashfs', 'disk'] as const
 /** What a node's root file system lives in. */
 export type RootKind = (typeof rootKinds)[number]
 const rootKind = z.enum(rootKinds)

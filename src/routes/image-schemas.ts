@@ -11,12 +11,12 @@ export const digestText = z.string().openapi({
 const blobSchema = z.object({ digest: digestText, size: z.int().openapi({ description: 'Bytes' }) })
 
 /** A kernel on the wire. */
-export const kernelSchema = blobSchema
+const kernelSchema = blobSchema
   .extend({ version: z.string().openapi({ example: '5.14.0-570.12.1.el9_6.x86_64' }), path: z.string() })
   .openapi('Kernel')
 
 /** A root archive on the wire. */
-export const rootSchema = blobSchema
+const rootSchema = blobSchema
   .extend({
     kind: z.literal('cpio-gzip'),
     unpackedSize: z.int().openapi({ description: 'Bytes that it takes in RAM' }),

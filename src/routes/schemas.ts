@@ -6,7 +6,7 @@ import type { Change, Revision } from '../registry/revisions.ts'
 import { jsonValue, settingsSchema } from '../registry/settings.ts'
 
 /** Every error's body. */
-export const errorResponse = z
+const errorResponse = z
   .object({
     code: z.enum(Object.keys(statusOf) as [ErrorCode, ...ErrorCode[]]).openapi('ErrorCode'),
     message: z.string().openapi({ description: 'Names the thing and, where there is one, the way out' }),
@@ -68,7 +68,7 @@ export const memberPatch = z
   .openapi('MemberPatch')
 
 /** What an edit changes of one thing. */
-export const changeSchema = z
+const changeSchema = z
   .object({
     noun: z.enum(['node', 'profile', 'image', 'overlay', 'token']),
     name: z.string(),

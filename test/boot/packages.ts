@@ -18,23 +18,23 @@ const needed: Record<string, string> = {
   mmdebstrap: '/usr/bin/mmdebstrap',
 }
 
-/** Installs what is missing where this is root on Debian. Answers why the suites cannot run, `undefined` when they can. */
+/**
+ * Installs what is missing where this is root on Debian, and throws when that fails: there the suites must run. Answers
+ * why they cannot run elsewhere, `undefined` when they can.
+ */
 export async function missingPackages(): Promise<string | undefined> {
   const before = await absent()
   if (before.length === 0) return undefined
   const wanted = before.join(' ')
   if (process.getuid?.() !== 0) return `not root, and these Debian packages are missing: ${wanted}`
   if (!(await exists('/usr/bin/apt-get'))) return `no apt-get, and these are missing by their Debian names: ${wanted}`
-  try {
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-    await run('apt-get', ['update', '-qq'], { env })
-    const options = ['-o', 'DPkg::Lock::Timeout=300', 'install', '-y', '-qq', '--no-install-recommends']
-    await run('apt-get', [...options, ...before], { env, maxBuffer: 16 << 20 })
-  } catch (error) {
-    return `apt-get could not install ${wanted}: ${error instanceof Error ? error.message : error}`
-  }
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  await run('apt-get', ['update', '-qq'], { env })
+  const options = ['-o', 'DPkg::Lock::Timeout=300', 'install', '-y', '-qq', '--no-install-recommends']
+  await run('apt-get', [...options, ...before], { env, maxBuffer: 16 << 20 })
   const after = await absent()
-  return after.length === 0 ? undefined : `still missing after apt-get: ${after.join(' ')}`
+  if (after.length > 0) throw new Error(`still missing after apt-get: ${after.join(' ')}`)
+  return undefined
 }
 
 async function absent(): Promise<string[]> {

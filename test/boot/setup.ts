@@ -26,9 +26,7 @@ const rc = [
 ]
 
 export default async function setup(project: TestProject): Promise<void> {
-  const reason = await prepare(project).catch((error: unknown) => {
-    return `preparation failed: ${error instanceof Error ? error.message : error}`
-  })
+  const reason = await prepare(project)
   project.provide('skipReason', reason ?? '')
   if (reason !== undefined) console.error(`boot suites are skipped: ${reason}`)
 }
