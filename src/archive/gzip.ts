@@ -21,9 +21,10 @@ const lastBlock = [0x03, 0x00]
 const deflated = promisify(deflateRaw)
 
 /**
- * The gzip of a stream, at level 6. Its length is a multiple of four: under UEFI the kernel lays one initrd behind the
- * other as they are, and sees an uncompressed cpio only where that is so (`this_header & 3` in init/initramfs.c). Holds `jobs` blocks of 1 MiB and what became of them, no more. Three by default:
- * libuv's pool has 4 threads, and files are read and written on them too.
+ * The gzip of a stream, at level 6. Its length is a multiple of four: older iPXE under UEFI lays initrds behind one another
+ * as they are, and the kernel sees an uncompressed cpio only where that is so (`this_header & 3` in init/initramfs.c).
+ * Holds `jobs` blocks of 1 MiB and what became of them, no more. Three by default: libuv's pool has 4 threads, and files
+ * are read and written on them too.
  */
 export async function* gzip(source: AsyncIterable<Uint8Array>, jobs = 3): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   let packed = header.length
