@@ -6,8 +6,8 @@ export type Cursor = {
   position(): number
   /** The next `length` bytes, fewer at the end of the stream. They stay valid only until the next call. */
   read(length: number): Promise<Uint8Array>
-  /** Passes over `length` bytes; answers how many there were. */
-  skip(length: number): Promise<number>
+  /** Passes over `length` bytes, giving them piece by piece to whoever looks; answers how many there were. */
+  skip(length: number, look?: (piece: Uint8Array) => Promise<void> | undefined): Promise<number>
   /** Lets go of the stream. */
   close(): Promise<void>
 }
@@ -51,9 +51,14 @@ export function createCursor(source: AsyncIterable<Uint8Array>): Cursor {
       }
       return bytes.subarray(0, filled)
     },
-    async skip(length) {
+    async skip(length, look) {
       let left = length
-      while (left > 0 && (await fill())) left -= take(left).length
+      while (left > 0 && (at < chunk.length || (await fill()))) {
+        const piece = take(left)
+        left -= piece.length
+        const looking = look?.(piece)
+        if (looking) await looking
+      }
       return length - left
     },
     async close() {

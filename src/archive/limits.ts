@@ -28,15 +28,15 @@ export type ArchiveLimits = {
 const mebi = 2 ** 20
 const gibi = 2 ** 30
 
-/** Wide enough for any image that boots. PATH_MAX and NAME_MAX are the kernel's; newc cpio ends at 4 GiB a file. */
+/** Wide enough for any image that boots. PATH_MAX and NAME_MAX are the kernel’s. Holes cost CPU: zeros are hashed, too. */
 export const defaultLimits: ArchiveLimits = {
   entries: 2_000_000,
   path: 4095,
   component: 255,
   header: mebi,
   index: 128 * mebi,
-  file: 4 * gibi - 1,
-  holes: 4 * gibi,
+  file: 64 * gibi,
+  holes: 8 * gibi,
   total: 64 * gibi,
   ratio: 200,
   ratioFree: 64 * mebi,

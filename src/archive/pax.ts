@@ -52,8 +52,10 @@ export function numberRecord(records: Records, key: string, path: ByteString): n
 
 /** A time in whole seconds since 1970, `undefined` when the record is absent or no such time: times are worth no refusal. */
 export function timeRecord(records: Records, key: string): number | undefined {
-  const text = textRecord(records, key)
-  return text !== undefined && /^[0-9]{1,12}(?:\.[0-9]*)?$/.test(text) ? Math.floor(Number(text)) : undefined
+  const text = textRecord(records, key) ?? ''
+  // Cut as text: a number has no room for nanoseconds, and rounds .999999999 up.
+  const seconds = /^([0-9]{1,12})(?:\.[0-9]*)?$/.exec(text)?.[1]
+  return seconds === undefined ? undefined : Number(seconds)
 }
 
 /** Extended attributes by name, `undefined` when there are none. Throws `ARCHIVE_INVALID` with the entry's path. */

@@ -42,15 +42,21 @@ const globalKeys = ['path', 'linkpath', 'size', 'uid', 'gid']
 const fileFlags = '07S'
 
 /**
- * The entries of a tar stream, in its order; each is given before its data is read. Throws `ARCHIVE_INVALID` or
- * `ARCHIVE_LIMIT` with the name of the entry at fault, or of the last whole one. A stream without the end marker was cut
- * off. Memory: one chunk of the source and one extended header.
+ * The entries of a tar stream, in its order; each is given before its data is read, which then goes to `look` in pieces:
+ * of a file its extents one after the other, of anything else nothing. Throws `ARCHIVE_INVALID` or `ARCHIVE_LIMIT` with the
+ * name of the entry at fault, or of the last whole one. A stream without the end marker was cut off. Memory: one chunk of
+ * the source and one extended header.
  */
 export async function* readTar(
   source: AsyncIterable<Uint8Array>,
   limits: ArchiveLimits = defaultLimits,
+  look?: (piece: Uint8Array) => Promise<void> | undefined,
 ): AsyncGenerator<TarEntry> {
   const cursor = createCursor(source)
+  const skipPadding = async (stored: number): Promise<boolean> => {
+    const padding = -stored & (blockSize - 1)
+    return padding === 0 || (await cursor.skip(padding)) === padding
+  }
   try {
     const global: Records = new Map()
     const spent = { entries: 0, holes: 0 }
@@ -74,8 +80,11 @@ export async function* readTar(
       extension = { bytes: 0 }
       checkSpent(spent, entry, stored, cursor.position(), limits)
       if (header.flag !== 'V') yield entry
-      const padded = Math.ceil(stored / blockSize) * blockSize
-      if ((await cursor.skip(padded)) < padded) throw invalid(last, 'the archive is cut off in its data')
+      if (
+        (await cursor.skip(stored, entry.type === 'file' ? look : undefined)) < stored ||
+        !(await skipPadding(stored))
+      )
+        throw invalid(last, 'the archive is cut off in its data')
     }
   } finally {
     await cursor.close()

@@ -137,6 +137,47 @@ describe('what headers say', () => {
     expect(await entriesOf(tar)).toMatchObject([{ path: 'a', size: 600 }, { path: 'b' }])
   })
 
+  test('times lose what is less than a second, and what is before 1970', async () => {
+    const timed = (mtime: string) => [pax([['mtime', mtime]]), member({ name: 'f' })]
+    const times = ['1700000000.999999999', '0.5', '4294967296', '-1.5', 'noon']
+    const entries = await entriesOf(archive(...times.flatMap(timed)))
+    expect(entries.map(({ mtime }) => mtime)).toEqual([1_700_000_000, 0, 4_294_967_296, 0, 0])
+  })
+
+  const base256 = (size: number): Uint8Array => {
+    const field = new Uint8Array(12)
+    field[0] = 0x80
+    new DataView(field.buffer).setBigUint64(4, BigInt(size))
+    return field
+  }
+  test.each<[string, (size: number) => Uint8Array[]]>([
+    ['PAX', (size) => [pax([['size', String(size)]]), member({ name: 'big' })]],
+    ['GNU base 256', (size) => [member({ name: 'big', magic: 'ustar  \0', raw: { 124: base256(size) } })]],
+    ['octal of eleven digits', (size) => [member({ name: 'big', raw: { 124: bytes(`${size.toString(8)}\0`) } })]],
+  ])('sizes beyond 32 bits are exact: %s', async (_, headers) => {
+    const size = 2 ** 32 + 3 * 2 ** 20 + 513
+    const zeros = new Uint8Array(2 ** 20)
+    async function* whole() {
+      yield joined(headers(size))
+      const padded = Math.ceil(size / 512) * 512
+      for (let at = 0; at < padded; at += zeros.length) yield zeros.subarray(0, padded - at)
+      yield archive(member({ name: 'after', data: bytes('x') }))
+    }
+    const entries: TarEntry[] = []
+    let seen = 0
+    const look = (piece: Uint8Array) => {
+      seen += piece.length
+      return undefined
+    }
+    for await (const entry of readTar(whole(), defaultLimits, look)) entries.push(entry)
+    const start = joined(headers(size)).length
+    expect(entries).toMatchObject([
+      { path: 'big', size, extents: [{ at: 0, offset: start, length: size }] },
+      { path: 'after', size: 1, extents: [{ at: 0, offset: start + size + 511 + 512, length: 1 }] },
+    ])
+    expect(seen).toBe(size + 1)
+  })
+
   test('extended attributes survive byte by byte, from every writer', async () => {
     const capability = Uint8Array.of(1, 0, 0, 2, 0, 0x20, 0, 0, 0, 10, 0x3d, 0xff, 0, 0, 0, 0, 0, 0, 0, 0)
     const tar = archive(
@@ -324,21 +365,28 @@ describe('a tar that costs too much is refused with a name and the limit, before
       'first',
       2 ** 20,
     ],
-    ['a file of 4 GiB', huge('big', '40000000000'), {}, 'big', 2 ** 32 - 1],
+    ['a file too large', huge('big', '40000000000'), { file: 2 ** 32 - 1 }, 'big', 2 ** 32 - 1],
     [
       'a PAX size of petabytes',
       joined([pax([['size', '9007199254740991']]), huge('big', '00000000000')]),
       {},
       'big',
-      2 ** 32 - 1,
+      2 ** 36,
     ],
     ['an archive too large', joined([first, huge('big', '00100000000')]), { total: 2 ** 20 }, 'big', 2 ** 20],
     [
-      'a sparse file of 4 GiB',
-      joined([...sparse('0,4', '4294967296', new Uint8Array(4)), filler]),
+      'a sparse file of 70 GiB',
+      joined([...sparse('0,4', '75161927680', new Uint8Array(4)), filler]),
       {},
       'holes',
-      2 ** 32 - 1,
+      2 ** 36,
+    ],
+    [
+      'a sparse file of 9 GiB that are zeros',
+      joined([...sparse('0,4', '9663676416', new Uint8Array(4)), filler]),
+      {},
+      'holes',
+      2 ** 33,
     ],
     [
       'zeros of sparse files',
