@@ -4,44 +4,64 @@
  *     <root>/
  *       sha256/<first two digits>/<all 64 digits>   a blob, mode 0444, never changed once it has this name
  *       incoming/<random>                           a blob that is being written
+ *       outgoing/<all 64 digits>.<random>           a blob that is being deleted
+ *       quarantine/<all 64 digits>                  bytes that are not, or no longer, those of their name
  *
  * A blob gets its name by `rename` when it is whole, hashed and on the disk, so that a plain web server can serve the
  * same files: nginx maps `/blobs/sha256/<digits>` by `location ~ "^/blobs/sha256/(..)(.*)$"` and
- * `alias <root>/sha256/$1/$1$2;`.
+ * `alias <root>/sha256/$1/$1$2;`. Its mtime is when it was last put or kept.
  */
-import { createHash, randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { AppError } from '../errors.ts'
 import { type Digest, hexOf, parseDigest } from './digest.ts'
+import { outgoing, syncFolder, tolerate } from './fs-outgoing.ts'
+import { digestOfFile, reading } from './fs-read.ts'
+import { compare, create, write } from './fs-write.ts'
 import { sliceWithin } from './gather.ts'
-import type { BlobStore, Bytes, Descriptor, Slice } from './store.ts'
-
-const readSize = 256 * 1024
+import type { BlobStore, Bytes, Descriptor, Listed, Pace } from './store.ts'
 
 /** A blob store that keeps plain files. */
 export interface FsBlobStore extends BlobStore {
   /** Path of the blob's file, whether it is there or not. */
   file(digest: Digest): string
   /**
-   * Removes what interrupted writers left in `incoming/` and says how many files that were. Blobs that this store is
-   * writing are spared; another process that writes into the same root would lose what it is writing.
+   * Removes what interrupted writers left in `incoming/` and says how many files that were; what was being deleted is put
+   * back. Blobs that this store is writing are spared. Another process that writes into the same root would lose what it
+   * is writing, unless it has written since `before`.
    */
-  clearIncoming(): Promise<number>
+  clearIncoming(before?: Date): Promise<number>
 }
 
 /** Keeps blobs as files below `root`, which is made when it is not there. */
 export function fsBlobStore(root: string): FsBlobStore {
   const blobs = join(root, 'sha256')
   const incoming = join(root, 'incoming')
+  const quarantined = join(root, 'quarantine')
   const writing = new Set<string>()
 
   const file = (digest: Digest): string => join(blobs, hexOf(digest).slice(0, 2), hexOf(digest))
+  const leaving = outgoing(join(root, 'outgoing'), file)
 
-  async function find(digest: Digest): Promise<Descriptor | undefined> {
+  async function find(digest: Digest): Promise<Listed | undefined> {
     const found = await stat(file(digest)).catch(absent)
     if (found && !found.isFile()) throw new Error(`${file(digest)} is not a file`)
-    return found && { digest, size: found.size }
+    return found && { digest, size: found.size, keptAt: found.mtime }
+  }
+
+  /** A blob's file, opened, and its size. Whoever calls closes it. */
+  async function openFile(digest: Digest): Promise<{ handle: FileHandle; size: number } | undefined> {
+    const handle = await open(file(digest)).catch(absent)
+    if (!handle) return undefined
+    try {
+      const found = await handle.stat()
+      if (!found.isFile()) throw new Error(`${file(digest)} is not a file`)
+      return { handle, size: found.size }
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
   }
 
   /** Takes bytes in, and gives them their name when they are the ones that were promised. */
@@ -56,9 +76,7 @@ export function fsBlobStore(root: string): FsBlobStore {
       })
       try {
         const blob = await write(handle, body, promised?.size)
-        if (promised && (blob.digest !== promised.digest || blob.size !== promised.size)) {
-          throw mismatch(promised, `${blob.size} bytes of ${blob.digest}`)
-        }
+        if (promised) refuseOther(promised, blob)
         await place(partial, file(blob.digest))
         return blob
       } finally {
@@ -76,123 +94,152 @@ export function fsBlobStore(root: string): FsBlobStore {
   async function place(partial: string, path: string): Promise<void> {
     await mkdir(dirname(path), { recursive: true })
     await rename(partial, path)
-    await Promise.all([dirname(path), blobs, root].map(syncFolder))
+    await settle(path)
+  }
+
+  const settle = (path: string) => Promise.all([dirname(path), blobs, root].map(syncFolder))
+
+  /**
+   * The time is set first and the file looked at afterwards: where it is then, no deletion that began before can take it
+   * without seeing the new time.
+   */
+  async function keep(digest: Digest): Promise<Descriptor | undefined> {
+    const now = new Date()
+    if ((await find(digest)) === undefined) return undefined
+    await utimes(file(digest), now, now).catch(absent)
+    const kept = await find(digest)
+    return kept && { digest, size: kept.size }
+  }
+
+  async function check(path: string, digest: Digest, pace: Pace = async () => {}): Promise<boolean | undefined> {
+    const handle = await open(path).catch(absent)
+    if (!handle) return undefined
+    try {
+      return (await digestOfFile(handle, pace)) === digest
+    } finally {
+      await handle.close()
+    }
   }
 
   return {
     file,
-    stat: find,
+    keep,
+
+    async stat(digest) {
+      const found = await find(digest)
+      return found && { digest, size: found.size }
+    },
 
     async open(digest, slice) {
-      const handle = await open(file(digest)).catch(absent)
-      if (!handle) return undefined
+      const found = await openFile(digest)
+      if (!found) return undefined
       try {
-        const found = await handle.stat()
-        if (!found.isFile()) throw new Error(`${file(digest)} is not a file`)
-        return reading(handle, sliceWithin(found.size, slice), file(digest))
+        return reading(found.handle, sliceWithin(found.size, slice), file(digest))
       } catch (error) {
-        await handle.close()
+        await found.handle.close()
         throw error
       }
     },
 
+    /** What is there already is read and not written, unless it turns out to be damaged. */
     async put(blob, body) {
-      await receive(body, blob)
+      const found = await openFile(blob.digest).catch(async (error) => {
+        await body.cancel(error)
+        throw error
+      })
+      if (found?.size !== blob.size) {
+        await found?.handle.close()
+        await receive(body, blob)
+        return
+      }
+      try {
+        const compared = await compare(found.handle, body)
+        if ('whole' in compared) {
+          await receive(compared.whole, blob)
+          return
+        }
+        refuseOther(blob, compared.same)
+        // It may have been deleted meanwhile; its bytes can be read as long as the file is open.
+        if (await keep(blob.digest)) await settle(file(blob.digest))
+        else await receive(reading(found.handle, { offset: 0, length: blob.size }, file(blob.digest)), blob)
+      } finally {
+        await found.handle.close()
+      }
     },
 
     add: (body) => receive(body),
 
-    async delete(digest) {
-      await rm(file(digest)).catch(absent)
+    async delete(digest, before) {
+      if (!before)
+        return rm(file(digest)).then(
+          () => true,
+          (error) => absent(error) ?? false,
+        )
+      const found = await find(digest)
+      if (!found || found.keptAt >= before) return false
+      const aside = await leaving.take(digest)
+      if (aside === undefined) return false
+      const again = await stat(aside).catch(absent) // the start of another process may have put it back
+      if (again && again.mtime < before) {
+        await leaving.remove(aside)
+        return true
+      }
+      await leaving.putBack(aside, digest)
+      return false
     },
 
-    async *list() {
+    async *list(after) {
+      const from = after === undefined ? '' : hexOf(after)
       for (const folder of await names(blobs)) {
+        if (folder < from.slice(0, 2)) continue
         for (const name of await names(join(blobs, folder))) {
-          if (!/^[0-9a-f]{64}$/.test(name) || !name.startsWith(folder)) continue
+          if (!/^[0-9a-f]{64}$/.test(name) || !name.startsWith(folder) || name <= from) continue
           const blob = await find(parseDigest(`sha256:${name}`))
           if (blob) yield blob
         }
       }
     },
 
-    async clearIncoming() {
-      const leftovers = (await names(incoming)).filter((name) => !writing.has(name))
-      for (const name of leftovers) await rm(join(incoming, name), { force: true, recursive: true })
-      return leftovers.length
+    check: (digest, pace) => check(file(digest), digest, pace),
+
+    async quarantine(digest) {
+      const aside = await leaving.take(digest)
+      if (aside === undefined) return false
+      if (await check(aside, digest)) {
+        await leaving.putBack(aside, digest)
+        return false
+      }
+      await mkdir(quarantined, { recursive: true })
+      await rename(aside, join(quarantined, hexOf(digest)))
+      await leaving.remove(aside)
+      await Promise.all([quarantined, dirname(file(digest))].map(syncFolder))
+      return true
+    },
+
+    async clearIncoming(before) {
+      await leaving.recover()
+      let cleared = 0
+      for (const name of await names(incoming)) {
+        const path = join(incoming, name)
+        const found = writing.has(name) ? undefined : await stat(path).catch(absent)
+        if (!found || (before && found.mtime >= before)) continue
+        await rm(path, { force: true, recursive: true })
+        cleared += 1
+      }
+      return cleared
     },
   } satisfies FsBlobStore
 }
 
-/** Writes a stream to a new file, synced to the disk, and says what it was. Stops at the first byte beyond `limit`. */
-async function write(handle: FileHandle, body: Bytes, limit = Number.POSITIVE_INFINITY): Promise<Descriptor> {
-  try {
-    const hash = createHash('sha256')
-    let size = 0
-    for await (const piece of body) {
-      size += piece.length
-      if (size > limit) throw new AppError('DIGEST_MISMATCH', `more than the ${limit} bytes that were promised`)
-      hash.update(piece)
-      for (let at = 0; at < piece.length; ) at += (await handle.write(piece, at)).bytesWritten
-    }
-    await handle.chmod(0o444) // the mode given to open() is cut by the umask; a web server must be able to read
-    await handle.sync()
-    return { digest: `sha256:${hash.digest('hex')}`, size }
-  } finally {
-    await handle.close()
-  }
-}
+const names = async (folder: string): Promise<string[]> => ((await readdir(folder).catch(absent)) ?? []).sort()
 
-async function create(path: string): Promise<FileHandle> {
-  await mkdir(dirname(path), { recursive: true })
-  return open(path, 'wx', 0o600)
-}
-
-/** A part of an open file as a stream, which closes the file when it ends, fails or is cancelled. */
-function reading(handle: FileHandle, { offset, length }: Slice, path: string): Bytes {
-  const end = offset + length
-  let at = offset
-  return new ReadableStream(
-    {
-      async pull(controller) {
-        try {
-          if (at < end) {
-            const piece = new Uint8Array(Math.min(readSize, end - at))
-            const { bytesRead } = await handle.read(piece, 0, piece.length, at)
-            if (bytesRead === 0) throw new Error(`${path} ends at ${at}, before byte ${end}`)
-            at += bytesRead
-            controller.enqueue(piece.subarray(0, bytesRead))
-          }
-          if (at === end) {
-            await handle.close()
-            controller.close()
-          }
-        } catch (error) {
-          await handle.close()
-          throw error
-        }
-      },
-      cancel: () => handle.close(),
-    },
-    { highWaterMark: 0 }, // reads when it is read, so that a body nobody asks for costs nothing
+function refuseOther(promised: Descriptor, got: Descriptor): void {
+  if (promised.digest === got.digest && promised.size === got.size) return
+  throw new AppError(
+    'DIGEST_MISMATCH',
+    `expected ${promised.size} bytes of ${promised.digest}, got ${got.size} bytes of ${got.digest}`,
   )
 }
 
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-const names = async (folder: string): Promise<string[]> => (await readdir(folder).catch(absent)) ?? []
-
-const mismatch = (promised: Descriptor, got: string): AppError =>
-  new AppError('DIGEST_MISMATCH', `expected ${promised.size} bytes of ${promised.digest}, got ${got}`)
-
 /** Only ENOENT means that something is not there; every other error is a broken disk and must be seen as one. */
-function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT') throw error
-}
+const absent = tolerate('ENOENT')

@@ -7,7 +7,7 @@
  * reader goes through two of them, which then never leave the processor's cache.
  */
 import type { Digest } from './digest.ts'
-import type { Descriptor } from './store.ts'
+import type { BlobStore, Descriptor } from './store.ts'
 
 /** Reads `into.length` bytes of a blob from byte `position` on, all of them or it throws. */
 export type Fill = (into: Uint8Array, position: number) => Promise<void>
@@ -33,6 +33,8 @@ export interface HotBlobs {
   take(blob: Descriptor, position: number, fill: Fill, early?: boolean): Piece | undefined
   /** Byte position of the piece after the one in which `position` lies. */
   after(position: number): number
+  /** Reads no piece of a blob from memory again that was read before: its bytes were not the ones that its name says. */
+  forget(digest: Digest): void
   /** How many slabs there are, how many hold pieces for later, and how many are held at this moment. */
   counts(): { slabs: number; kept: number; held: number }
 }
@@ -44,6 +46,16 @@ export type HotBlobsOptions = {
   /** Memory of one piece; 1 MiB when not given. */
   slabSize?: number
 }
+
+/** The same store. What it takes out of service is not served from memory either. */
+export const withHotBlobs = (blobs: BlobStore, hot: HotBlobs): BlobStore => ({
+  ...blobs,
+  async quarantine(digest) {
+    const taken = await blobs.quarantine(digest)
+    if (taken) hot.forget(digest)
+    return taken
+  },
+})
 
 type Slab = { memory: Uint8Array; key: string; length: number; holders: number; filled: Promise<void> }
 
@@ -123,6 +135,14 @@ export function hotBlobs({ limit = 256 * 1024 * 1024, slabSize = 1024 * 1024 }: 
     },
 
     after: (position) => position - (position % slabSize) + slabSize,
+
+    forget(digest) {
+      for (const [key, slab] of slabs) {
+        if (!key.startsWith(`${digest}/`)) continue
+        slabs.delete(key)
+        if (slab.holders === 0) free.push(slab.memory) // others give it back when they let go of it
+      }
+    },
 
     counts: () => ({ slabs: made, kept: [...slabs.values()].filter((slab) => slab.holders === 0).length, held }),
   }

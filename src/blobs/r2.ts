@@ -4,26 +4,30 @@
  *     blobs/sha256/<64 digits>   a blob, with the headers of the blob route
  *
  * The keys are the paths of the blob route, so that a bucket with a public domain is a mirror as it stands. R2 stores
- * an object whole or not at all, and checks the sha256 that a put names.
+ * an object whole or not at all, and checks the sha256 that a put names. When a blob was last kept is when its object was
+ * uploaded: to keep an old one means to put it again.
+ *
+ * R2 has no conditional delete. A deletion looks at the time right before it, so a blob is lost that somebody keeps within
+ * that one round trip, which had been older than the grace of the collection, and unused, until then.
  */
 import { AppError } from '../errors.ts'
-import { type Digest, digestOf, hexOf, parseDigest } from './digest.ts'
+import { type Digest, digestOf, hex, hexOf, parseDigest } from './digest.ts'
 import { gather, sliceWithin, streamOf } from './gather.ts'
-import type { BlobStore, Bytes, Descriptor } from './store.ts'
+import type { BlobStore, Bytes, Descriptor, Pace, Slice } from './store.ts'
 
 const folder = 'blobs/sha256/'
 
 /** The part of an R2 bucket that is used here; the `R2Bucket` of a Worker's environment is one. */
 export interface BlobBucket {
-  head(key: string): Promise<{ size: number } | null>
+  head(key: string): Promise<{ size: number; uploaded: Date } | null>
   get(key: string, options: { range: { offset: number; length: number } }): Promise<{ body: ReadableStream } | null>
   put(key: string, value: ReadableStream | Uint8Array<ArrayBuffer>, options: PutOptions): Promise<unknown>
   delete(key: string): Promise<void>
-  list(options: { prefix: string; cursor?: string }): Promise<Listing>
+  list(options: { prefix: string; cursor?: string; startAfter?: string }): Promise<Listing>
 }
 
 type PutOptions = { sha256: string; httpMetadata: { contentType: string; cacheControl: string } }
-type Listing = { objects: { key: string; size: number }[] } & (
+type Listing = { objects: { key: string; size: number; uploaded: Date }[] } & (
   | { truncated: false }
   | { truncated: true; cursor: string }
 )
@@ -36,10 +40,18 @@ export type R2BlobStoreOptions = {
    * Workers). 64 MiB when not given. `put` on Workers streams and has R2's own limit.
    */
   limit?: number
+  /**
+   * Milliseconds for which `keep` takes a blob for kept already and spares the bucket another put: a blob that was kept
+   * may be listed as so much older. One minute when not given, which is little beside the grace of any collection.
+   */
+  keptFor?: number
 }
 
 /** Keeps blobs in an R2 bucket. */
-export function r2BlobStore(bucket: BlobBucket, { limit = 64 * 1024 * 1024 }: R2BlobStoreOptions = {}): BlobStore {
+export function r2BlobStore(
+  bucket: BlobBucket,
+  { limit = 64 * 1024 * 1024, keptFor = 60_000 }: R2BlobStoreOptions = {},
+): BlobStore {
   const save = (digest: Digest, value: ReadableStream | Uint8Array<ArrayBuffer>): Promise<unknown> =>
     bucket.put(keyOf(digest), value, {
       sha256: hexOf(digest),
@@ -49,28 +61,36 @@ export function r2BlobStore(bucket: BlobBucket, { limit = 64 * 1024 * 1024 }: R2
       },
     })
 
+  async function open(digest: Digest, slice?: Slice): Promise<Bytes | undefined> {
+    const found = await bucket.head(keyOf(digest))
+    if (!found) return undefined
+    const range = sliceWithin(found.size, slice)
+    if (range.length === 0) return streamOf(new Uint8Array(), { offset: 0, length: 0 }) // R2 has no empty ranges
+    return (await bucket.get(keyOf(digest), { range }))?.body
+  }
+
+  async function put(blob: Descriptor, body: Bytes): Promise<void> {
+    const fixed = fixedLengthStream(blob.size)
+    if (fixed) return pour(blob, body, fixed, save)
+    const bytes = await gather(body, limit)
+    const digest = await digestOf(bytes)
+    if (digest !== blob.digest || bytes.length !== blob.size) throw mismatch(blob)
+    await save(digest, bytes)
+  }
+
+  async function check(digest: Digest, pace?: Pace): Promise<boolean | undefined> {
+    const body = await open(digest)
+    return body && (await digestOfStream(body, limit, pace)) === digest
+  }
+
   return {
     async stat(digest) {
       const found = await bucket.head(keyOf(digest))
       return found ? { digest, size: found.size } : undefined
     },
 
-    async open(digest, slice) {
-      const found = await bucket.head(keyOf(digest))
-      if (!found) return undefined
-      const range = sliceWithin(found.size, slice)
-      if (range.length === 0) return streamOf(new Uint8Array(), { offset: 0, length: 0 }) // R2 has no empty ranges
-      return (await bucket.get(keyOf(digest), { range }))?.body
-    },
-
-    async put(blob, body) {
-      const fixed = fixedLengthStream(blob.size)
-      if (fixed) return pour(blob, body, fixed, save)
-      const bytes = await gather(body, limit)
-      const digest = await digestOf(bytes)
-      if (digest !== blob.digest || bytes.length !== blob.size) throw mismatch(blob)
-      await save(digest, bytes)
-    },
+    open,
+    put,
 
     async add(body) {
       const bytes = await gather(body, limit)
@@ -79,23 +99,74 @@ export function r2BlobStore(bucket: BlobBucket, { limit = 64 * 1024 * 1024 }: R2
       return { digest, size: bytes.length }
     },
 
-    delete: (digest) => bucket.delete(keyOf(digest)),
+    async keep(digest) {
+      const found = await bucket.head(keyOf(digest))
+      if (!found) return undefined
+      const blob = { digest, size: found.size }
+      if (Date.now() - found.uploaded.getTime() < keptFor) return blob
+      const body = await open(digest)
+      if (!body) return undefined
+      await put(blob, body)
+      return blob
+    },
 
-    async *list() {
+    async delete(digest, before) {
+      const found = await bucket.head(keyOf(digest))
+      if (!found || (before && found.uploaded >= before)) return false
+      await bucket.delete(keyOf(digest))
+      return true
+    },
+
+    async *list(after) {
+      const start = after === undefined ? {} : { startAfter: keyOf(after) }
       let cursor: string | undefined
       do {
-        const page: Listing = await bucket.list({ prefix: folder, ...(cursor === undefined ? {} : { cursor }) })
-        for (const { key, size } of page.objects) {
+        const page: Listing = await bucket.list({ prefix: folder, ...(cursor === undefined ? start : { cursor }) })
+        for (const { key, size, uploaded } of page.objects) {
           const digits = key.slice(folder.length)
-          if (/^[0-9a-f]{64}$/.test(digits)) yield { digest: parseDigest(`sha256:${digits}`), size }
+          if (/^[0-9a-f]{64}$/.test(digits)) yield { digest: parseDigest(`sha256:${digits}`), size, keptAt: uploaded }
         }
         cursor = page.truncated ? page.cursor : undefined
       } while (cursor !== undefined)
+    },
+
+    check,
+
+    async quarantine(digest) {
+      if ((await check(digest)) !== false) return false
+      await bucket.delete(keyOf(digest))
+      return true
     },
   }
 }
 
 const keyOf = (digest: Digest): string => folder + hexOf(digest)
+
+/** Workers hash streams by a class of their own (developers.cloudflare.com/workers/runtime-apis/web-crypto), hence the cast. */
+async function digestOfStream(body: Bytes, limit: number, pace: Pace = async () => {}): Promise<Digest> {
+  const { DigestStream } = crypto as { DigestStream?: new (algorithm: string) => Digester }
+  if (!DigestStream) {
+    const bytes = await gather(body, limit)
+    await pace(bytes.length)
+    return digestOf(bytes)
+  }
+  const stream = new DigestStream('SHA-256')
+  const writer = stream.getWriter()
+  try {
+    for await (const piece of body) {
+      await writer.write(piece)
+      await pace(piece.length)
+    }
+    await writer.close()
+  } catch (error) {
+    stream.digest.catch(() => {}) // it fails with the stream, and nobody waits for it any more
+    await writer.abort(error)
+    throw error
+  }
+  return `sha256:${hex(new Uint8Array(await stream.digest))}`
+}
+
+type Digester = WritableStream<Uint8Array> & { digest: Promise<ArrayBuffer> }
 
 type Save = (digest: Digest, value: ReadableStream) => Promise<unknown>
 type Pipe = { readable: ReadableStream; writable: WritableStream<Uint8Array> }

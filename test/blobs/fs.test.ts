@@ -1,4 +1,18 @@
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -29,9 +43,14 @@ blobStoreSuite('files', async () => {
   const store = fsBlobStore(root)
   return {
     store,
+    async damage(digest, bytes) {
+      await chmod(store.file(digest), 0o644)
+      await writeFile(store.file(digest), bytes)
+    },
     async close() {
       expect(await openFiles(root), 'files left open').toEqual([])
       expect(await readdir(join(root, 'incoming')), 'files left in incoming/').toEqual([])
+      expect(await readdir(join(root, 'outgoing')), 'files left in outgoing/').toEqual([])
     },
   }
 })
@@ -114,6 +133,74 @@ describe('files', () => {
     expect(await read(await store.open(describeBytes(bytes).digest))).toEqual(bytes)
   })
 
+  test('that are written again are not rewritten, and their bytes are read back when they go meanwhile', async () => {
+    const store = fsBlobStore(await folder())
+    const bytes = bytesOf(100_000)
+    const { digest } = await store.add(streamOfBytes(bytes))
+    const { ino } = await stat(store.file(digest))
+    await store.put(describeBytes(bytes), streamOfBytes(bytes))
+    expect((await stat(store.file(digest))).ino).toBe(ino)
+    const body = streamOfBytes(bytes, 10_000, async (at) => {
+      if (at === 50_000) await store.delete(digest)
+    })
+    await store.put(describeBytes(bytes), body)
+    expect(await read(await store.open(digest))).toEqual(bytes)
+  })
+
+  test('that a crash left half deleted are there again after the next start', async () => {
+    const root = await folder()
+    const store = fsBlobStore(root)
+    const bytes = bytesOf(1000)
+    const { digest } = await store.add(streamOfBytes(bytes))
+    await mkdir(join(root, 'outgoing'))
+    await rename(store.file(digest), join(root, 'outgoing', `${hexOf(digest)}.left-by-a-crash`))
+    expect(await store.stat(digest)).toBeUndefined()
+    await fsBlobStore(root).clearIncoming()
+    expect(await read(await store.open(digest))).toEqual(bytes)
+    expect(await readdir(join(root, 'outgoing'))).toEqual([])
+  })
+
+  test('that are damaged lie in quarantine, for people to look at', async () => {
+    const root = await folder()
+    const store = fsBlobStore(root)
+    const { digest } = await store.add(streamOfBytes(bytesOf(1000)))
+    await truncate(store.file(digest), 999)
+    expect(await store.quarantine(digest)).toBe(true)
+    expect(await readdir(join(root, 'quarantine'))).toEqual([hexOf(digest)])
+    expect((await stat(join(root, 'quarantine', hexOf(digest)))).size).toBe(999)
+  })
+
+  test('are checked piece by piece when they are large', async () => {
+    const store = fsBlobStore(await folder())
+    const bytes = bytesOf(20_000_000)
+    const { digest } = await store.add(streamOfBytes(bytes))
+    const pieces: number[] = []
+    expect(await store.check(digest, async (count) => void pieces.push(count))).toBe(true)
+    expect(pieces.length).toBeGreaterThan(20)
+    expect(pieces.reduce((sum, count) => sum + count)).toBe(bytes.length)
+    await truncate(store.file(digest), bytes.length - 1)
+    expect(await store.check(digest)).toBe(false)
+  })
+
+  test('that the disk cannot read back are damaged', async () => {
+    const store = fsBlobStore(await folder())
+    const { digest } = describeBytes(bytesOf(10))
+    await mkdir(dirname(store.file(digest)), { recursive: true })
+    await symlink('/proc/self/mem', store.file(digest)) // its first page can be read by nobody: EIO
+    expect(await store.check(digest)).toBe(false)
+  })
+
+  test('that writers left long ago are cleared, and younger ones are not', async () => {
+    const root = await folder()
+    const store = fsBlobStore(root)
+    await mkdir(join(root, 'incoming'))
+    for (const name of ['old', 'young']) await writeFile(join(root, 'incoming', name), 'half a blob')
+    const long = new Date(Date.now() - 60_000)
+    await utimes(join(root, 'incoming', 'old'), long, long)
+    expect(await store.clearIncoming(new Date(Date.now() - 30_000))).toBe(1)
+    expect(await readdir(join(root, 'incoming'))).toEqual(['young'])
+  })
+
   test('that are cut short on the disk end a reader with an error', async () => {
     const store = fsBlobStore(await folder())
     const { digest, size } = await store.add(streamOfBytes(bytesOf(2_000_000)))
@@ -140,6 +227,7 @@ describe('files', () => {
     await expect(store.delete(digest)).rejects.toMatchObject({ code: 'ENOTDIR' })
     await expect(all(store.list())).rejects.toMatchObject({ code: 'ENOTDIR' })
     await expect(store.put(describeBytes(bytesOf(10)), streamOfBytes(bytesOf(10)))).rejects.toThrow()
+    await expect(store.add(streamOfBytes(bytesOf(10)))).rejects.toThrow()
     expect(await readdir(join(root, 'incoming'))).toEqual([])
 
     await rm(dirname(store.file(digest)))

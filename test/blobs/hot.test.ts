@@ -1,6 +1,9 @@
+import { createStorage } from 'unstorage'
 import { expect, test } from 'vitest'
-import { type Fill, hotBlobs, type Piece } from '../../src/blobs/hot.ts'
-import { bytesOf, describeBytes } from './bytes.ts'
+import { hexOf } from '../../src/blobs/digest.ts'
+import { type Fill, hotBlobs, type Piece, withHotBlobs } from '../../src/blobs/hot.ts'
+import { unstorageBlobStore } from '../../src/blobs/unstorage.ts'
+import { bytesOf, describeBytes, streamOfBytes } from './bytes.ts'
 
 const slabSize = 100
 const bytes = bytesOf(1000)
@@ -111,4 +114,50 @@ test('refuses bytes beyond what was read when the blob was thought to be shorter
   const longer = hot.take(blob, 0, source().fill)!
   expect(await read(piece, 0, 50)).toEqual(bytes.slice(0, 50))
   expect(() => longer.bytes(0, 100)).toThrow('shorter')
+})
+
+test('reads a blob anew that was to be forgotten, also where others still hold it', async () => {
+  const hot = hotBlobs({ slabSize })
+  const { reads, fill } = source()
+  const leave = [hot.enter(blob.digest), hot.enter(blob.digest)]
+  const idle = hot.take(blob, 0, fill)
+  const held = hot.take(blob, 100, fill)
+  await Promise.all([idle!.filled, held!.filled])
+  idle!.release()
+  expect(hot.counts()).toEqual({ slabs: 2, kept: 1, held: 1 })
+  hot.forget(blob.digest)
+  expect(hot.counts().kept).toBe(0)
+  for (const start of [0, 100]) {
+    const piece = hot.take(blob, start, fill)
+    expect(await read(piece, start, start + 50)).toEqual(bytes.slice(start, start + 50))
+    piece!.release()
+  }
+  expect(reads).toEqual([0, 100, 0, 100])
+  expect(await read(held, 100, 150)).toEqual(bytes.slice(100, 150))
+  held!.release()
+  for (const one of leave) one()
+  expect(hot.counts().held).toBe(0)
+})
+
+test('is told of what the store takes out of service', async () => {
+  const hot = hotBlobs({ slabSize })
+  const memory = createStorage()
+  const store = withHotBlobs(unstorageBlobStore(memory), hot)
+  await store.add(streamOfBytes(bytes))
+  const { reads, fill } = source()
+  const leave = [hot.enter(blob.digest), hot.enter(blob.digest)]
+  const pass = async () => {
+    const piece = hot.take(blob, 0, fill)
+    await piece!.filled
+    piece!.release()
+  }
+  await pass()
+  expect(await store.quarantine(blob.digest)).toBe(false)
+  await pass()
+  expect(reads).toEqual([0])
+  await memory.setItemRaw(`sha256:${hexOf(blob.digest).slice(0, 2)}:${hexOf(blob.digest)}`, bytes.slice(1))
+  expect(await store.quarantine(blob.digest)).toBe(true)
+  await pass()
+  expect(reads).toEqual([0, 0])
+  for (const one of leave) one()
 })

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createTestHarness, getPlatformProxy } from 'wrangler'
+import { hexOf } from '../../src/blobs/digest.ts'
 import { type BlobBucket, r2BlobStore } from '../../src/blobs/r2.ts'
 import type { Descriptor } from '../../src/blobs/store.ts'
 import { blobRouteSuite } from '../routes/blobs.suite.ts'
@@ -30,7 +31,15 @@ const bucket = () => getPlatformProxy<{ BLOBS: BlobBucket }>({ configPath, persi
 
 blobStoreSuite('R2', async () => {
   const platform = await bucket()
-  return { store: r2BlobStore(platform.env.BLOBS), close: () => platform.dispose() }
+  const { BLOBS } = platform.env
+  return {
+    store: r2BlobStore(BLOBS, { keptFor: 0 }),
+    damage: async (digest, bytes) => {
+      const httpMetadata = { contentType: 'text/plain', cacheControl: 'no-store' }
+      await BLOBS.put(`blobs/sha256/${hexOf(digest)}`, bytes, { sha256: digestOfBytes(bytes).slice(7), httpMetadata })
+    },
+    close: () => platform.dispose(),
+  }
 })
 
 describe('R2', () => {

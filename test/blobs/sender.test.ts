@@ -437,9 +437,12 @@ function streaming(digest: Digest, bytes: Uint8Array, open: () => ReadableStream
     open: async () => open(),
     put: unused,
     add: unused,
+    keep: unused,
     delete: unused,
+    check: unused,
+    quarantine: unused,
     async *list() {
-      yield { digest, size: bytes.length }
+      yield { digest, size: bytes.length, keptAt: new Date() }
     },
   }
 }

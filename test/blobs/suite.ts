@@ -1,10 +1,16 @@
 /** What every blob store does. A backend's own test calls this and adds what only it can do. */
+import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Digest } from '../../src/blobs/digest.ts'
 import type { BlobStore, Descriptor } from '../../src/blobs/store.ts'
 import { all, bytesOf, describeBytes, digestOfBytes, read, streamOfBytes } from './bytes.ts'
 
-/** A store that is new and empty, and the end of it. */
-export type StoreUnderTest = { store: BlobStore; close?: () => Promise<void> }
+/** A store that is new and empty, the end of it, and a way to change the bytes of a blob behind its back. */
+export type StoreUnderTest = {
+  store: BlobStore
+  damage: (digest: Digest, bytes: Uint8Array<ArrayBuffer>) => Promise<void>
+  close?: () => Promise<void>
+}
 
 /** Runs the contract of `BlobStore` against the store that `create` makes. */
 export function blobStoreSuite(name: string, create: () => Promise<StoreUnderTest>): void {
@@ -25,6 +31,8 @@ export function blobStoreSuite(name: string, create: () => Promise<StoreUnderTes
       return blob
     }
     const listed = () => all(store.list())
+    const keptAt = async ({ digest }: Descriptor) => (await listed()).find((blob) => blob.digest === digest)!.keptAt
+    const later = (time: Date) => new Date(time.getTime() + 1)
     const expectAbsent = async ({ digest }: Pick<Descriptor, 'digest'>) => {
       expect(await store.stat(digest)).toBeUndefined()
       expect(await store.open(digest)).toBeUndefined()
@@ -45,7 +53,7 @@ export function blobStoreSuite(name: string, create: () => Promise<StoreUnderTes
       const blob = await kept(bytes)
       expect(await store.stat(blob.digest)).toEqual(blob)
       expect(digestOfBytes(await read(await store.open(blob.digest)))).toBe(blob.digest)
-      expect(await listed()).toContainEqual(blob)
+      expect(await listed()).toContainEqual({ ...blob, keptAt: expect.any(Date) })
     })
 
     test('names what is added by its digest', async () => {
@@ -180,7 +188,126 @@ export function blobStoreSuite(name: string, create: () => Promise<StoreUnderTes
       const blobs = await Promise.all([10, 20, 30].map((size) => kept(fresh(size))))
       const after = await listed()
       expect(after).toHaveLength(before.length + 3)
-      expect(after).toEqual(expect.arrayContaining([...before, ...blobs]))
+      for (const blob of blobs) expect(after).toContainEqual({ ...blob, keptAt: expect.any(Date) })
+      expect(after).toEqual(expect.arrayContaining(before))
+    })
+
+    test('lists blobs in the order of their digests, also from the middle on', async () => {
+      await Promise.all(Array.from({ length: 6 }, () => kept(fresh(10))))
+      const digests = (await listed()).map((blob) => blob.digest)
+      expect(digests).toEqual(digests.toSorted())
+      for (const [at, digest] of digests.entries()) {
+        expect((await all(store.list(digest))).map((blob) => blob.digest)).toEqual(digests.slice(at + 1))
+      }
+      const nowhere: Digest = `sha256:${'8'.repeat(64)}`
+      expect((await all(store.list(nowhere))).map((blob) => blob.digest)).toEqual(
+        digests.filter((one) => one > nowhere),
+      )
+    })
+
+    test.each(['put', 'add', 'keep'] as const)('counts a blob as stored anew by %s', async (verb) => {
+      const bytes = fresh(100_000)
+      const begun = new Date()
+      const blob = await kept(bytes)
+      const first = await keptAt(blob)
+      expect(first.getTime()).toBeGreaterThanOrEqual(begun.getTime())
+      await wait(20)
+      const again = new Date()
+      if (verb === 'keep') expect(await store.keep(blob.digest)).toEqual(blob)
+      else await (verb === 'put' ? store.put(blob, streamOfBytes(bytes)) : store.add(streamOfBytes(bytes)))
+      expect((await keptAt(blob)).getTime()).toBeGreaterThanOrEqual(again.getTime())
+      expect(await store.delete(blob.digest, again)).toBe(false)
+      expect(await read(await store.open(blob.digest))).toEqual(bytes)
+    })
+
+    test('keeps nothing that is not there', async () => {
+      const { digest } = describeBytes(fresh(50))
+      expect(await store.keep(digest)).toBeUndefined()
+      await expectAbsent({ digest })
+    })
+
+    test('deletes what is older than a time, and nothing that is not', async () => {
+      const blob = await kept(fresh(1000))
+      const time = await keptAt(blob)
+      expect(await store.delete(blob.digest, time)).toBe(false)
+      expect(await store.stat(blob.digest)).toEqual(blob)
+      expect(await store.delete(blob.digest, later(time))).toBe(true)
+      await expectAbsent(blob)
+      expect(await store.delete(blob.digest, later(time))).toBe(false)
+    })
+
+    test('says whether it was this deletion that took a blob', async () => {
+      const blob = await kept(fresh(1000))
+      expect(await store.delete(blob.digest)).toBe(true)
+      expect(await store.delete(blob.digest)).toBe(false)
+    })
+
+    test('forgets a blob that many delete at once', async () => {
+      const blob = await kept(fresh(1000))
+      const before = new Date(Date.now() + 60_000)
+      const taken = await Promise.all(Array.from({ length: 5 }, () => store.delete(blob.digest, before)))
+      expect(taken.filter(Boolean).length).toBeGreaterThan(0)
+      await expectAbsent(blob)
+    })
+
+    test('checks bytes against their name', async () => {
+      const bytes = fresh(300_000)
+      const { digest } = await kept(bytes)
+      let paced = 0
+      const pace = async (count: number) => {
+        paced += count
+      }
+      expect(await store.check(digest, pace)).toBe(true)
+      expect(paced).toBe(bytes.length)
+      expect(await store.check(describeBytes(fresh(10)).digest)).toBeUndefined()
+    })
+
+    test.each([
+      ['a bit is flipped', (bytes: Uint8Array<ArrayBuffer>) => bytes.with(70_000, bytes[70_000]! ^ 4)],
+      ['it is cut short', (bytes: Uint8Array<ArrayBuffer>) => bytes.slice(0, 99_999)],
+      ['it is empty', () => new Uint8Array()],
+    ])('takes a blob out of service when %s, and takes it anew', async (_, change) => {
+      const bytes = fresh(100_000)
+      const blob = await kept(bytes)
+      await under.damage(blob.digest, change(bytes))
+      expect(await store.check(blob.digest)).toBe(false)
+      expect(await store.quarantine(blob.digest)).toBe(true)
+      await expectAbsent(blob)
+      expect(await store.keep(blob.digest)).toBeUndefined()
+      expect(await store.check(blob.digest)).toBeUndefined()
+      expect(await store.quarantine(blob.digest)).toBe(false)
+      await kept(bytes)
+      expect(await store.check(blob.digest)).toBe(true)
+      expect(await read(await store.open(blob.digest))).toEqual(bytes)
+    })
+
+    test('puts a blob anew whose bytes are damaged', async () => {
+      const bytes = fresh(100_000)
+      const blob = await kept(bytes)
+      await under.damage(blob.digest, bytes.with(70_000, bytes[70_000]! ^ 4))
+      await kept(bytes)
+      expect(await store.check(blob.digest)).toBe(true)
+    })
+
+    test('takes no good blob out of service', async () => {
+      const bytes = fresh(1000)
+      const { digest } = await kept(bytes)
+      expect(await store.quarantine(digest)).toBe(false)
+      expect(await read(await store.open(digest))).toEqual(bytes)
+    })
+
+    test('never loses a blob that is put and kept while others delete it', async () => {
+      const bytes = fresh(5000)
+      const blob = describeBytes(bytes)
+      for (let round = 0; round < 25; round++) {
+        await kept(bytes)
+        const before = new Date()
+        await wait(2)
+        const deleting = Array.from({ length: 3 }, () => store.delete(blob.digest, before))
+        if (!(await store.keep(blob.digest))) await kept(bytes)
+        await Promise.all(deleting)
+        expect(await read(await store.open(blob.digest)), `round ${round}`).toEqual(bytes)
+      }
     })
   })
 }

@@ -1,14 +1,14 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createStorage } from 'unstorage'
+import { createStorage, type Storage } from 'unstorage'
 import fsLite from 'unstorage/drivers/fs-lite'
 import memory from 'unstorage/drivers/memory'
 import { afterAll, describe, expect, test } from 'vitest'
 import { hexOf } from '../../src/blobs/digest.ts'
 import { unstorageBlobStore } from '../../src/blobs/unstorage.ts'
 import { all, bytesOf, describeBytes, read, streamOfBytes } from './bytes.ts'
-import { blobStoreSuite } from './suite.ts'
+import { blobStoreSuite, type StoreUnderTest } from './suite.ts'
 
 const folders: string[] = []
 const folder = async () => {
@@ -22,10 +22,12 @@ const onDisk = async (options: { readOnly?: boolean } = {}) => {
   return { base, store: unstorageBlobStore(createStorage({ driver: fsLite({ base, ...options }) })) }
 }
 
-blobStoreSuite('unstorage, memory', async () => ({
-  store: unstorageBlobStore(createStorage({ driver: memory() })),
-}))
-blobStoreSuite('unstorage, fs-lite', async () => ({ store: (await onDisk()).store }))
+const under = (storage: Storage): StoreUnderTest => ({
+  store: unstorageBlobStore(storage),
+  damage: (digest, bytes) => storage.setItemRaw(`sha256:${hexOf(digest).slice(0, 2)}:${hexOf(digest)}`, bytes),
+})
+blobStoreSuite('unstorage, memory', async () => under(createStorage({ driver: memory() })))
+blobStoreSuite('unstorage, fs-lite', async () => under(createStorage({ driver: fsLite({ base: await folder() }) })))
 
 describe('unstorage', () => {
   const bytes = bytesOf(1000)
@@ -82,6 +84,7 @@ describe('unstorage', () => {
     await store.add(streamOfBytes(bytes))
     const readOnly = unstorageBlobStore(createStorage({ driver: fsLite({ base, readOnly: true }) }))
     await expect(readOnly.delete(digest)).rejects.toThrow('read-only')
+    await expect(readOnly.keep(digest)).rejects.toThrow('read-only')
     expect(await store.stat(digest)).toEqual(describeBytes(bytes))
   })
 

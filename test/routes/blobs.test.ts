@@ -72,7 +72,10 @@ describe('the blob route', () => {
     open: () => Promise.reject(new Error('the disk is on fire')),
     put: () => Promise.reject(new Error('the disk is on fire')),
     add: () => Promise.reject(new Error('the disk is on fire')),
+    keep: () => Promise.reject(new Error('the disk is on fire')),
     delete: () => Promise.reject(new Error('the disk is on fire')),
+    check: () => Promise.reject(new Error('the disk is on fire')),
+    quarantine: () => Promise.reject(new Error('the disk is on fire')),
     // biome-ignore lint/correctness/useYield: it has nothing to yield
     async *list() {
       throw new Error('the disk is on fire')
