@@ -4,8 +4,12 @@ import type { Journal } from './activity/journal.ts'
 import type { Presence } from './activity/presence.ts'
 import type { ActivityDatabase } from './activity/schema.ts'
 import type { Assets } from './assets/assets.ts'
+import type { Digest } from './blobs/digest.ts'
 import type { BlobStore } from './blobs/store.ts'
 import type { Importer } from './images/importer.ts'
+import type { OpenedImage } from './images/opened-image.ts'
+import type { Installed } from './images/packages/package.ts'
+import type { RootArchives } from './images/root-archives.ts'
 import type { Log } from './log.ts'
 import type { RegistryDatabase } from './registry/schema.ts'
 
@@ -19,7 +23,7 @@ export type Services = {
   journal: Journal
   /** Which attempt is being made at an address: boot routes tell, and a download there is told with that attempt. */
   presence: Presence
-  /** Kernels and root archives, by digest. */
+  /** Manifests, segments, kernels and root archives, by digest. */
   blobs: BlobStore
   /** The files of `boot-assets/`, the site's own above the shipped ones. */
   assets: Assets
@@ -33,4 +37,12 @@ export type Services = {
   log: Log
   /** Imports images. Absent where there is no file system (Workers): the route then answers `UNSUPPORTED`. */
   importer?: Importer
+  /** Opens an imported version. Absent where there is no zstd (Workers): routes then answer `UNSUPPORTED`. */
+  openImage?: (digest: Digest) => Promise<OpenedImage>
+  /** What rpm and dpkg have installed in an opened version. Absent where `openImage` is. */
+  readPackages?: (image: OpenedImage) => Promise<Installed>
+  /** Images as one archive, for boots in a single stage. */
+  roots: RootArchives
+  /** Seconds for which blobs are spared that nobody refers to: unless said otherwise, and at least. A day and ten minutes when absent. */
+  grace?: { usual: number; least: number }
 }

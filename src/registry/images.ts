@@ -1,18 +1,27 @@
-/** Images and their versions: queries and edits. What a version consists of is `images/manifest.ts`. */
-import { and, asc, count, desc, eq, gt, sql } from 'drizzle-orm'
-import { type Digest, digestOf } from '../blobs/digest.ts'
+/** Images, their versions and tags: queries, new versions, and which one is current. What a version consists of is `images/manifest.ts`. */
+import { and, asc, count, desc, eq, gt, type SQL, sql } from 'drizzle-orm'
 import { AppError } from '../errors.ts'
-import type { ImageManifest } from '../images/manifest.ts'
-import { canonicalJson } from './canonical.ts'
+import { type ImageReference, parseReference } from './image-reference.ts'
 import { checkRevision } from './members.ts'
-import { type Editor, edit } from './revisions.ts'
-import { images, imageVersions, nodes, profiles, type RegistryDatabase } from './schema.ts'
-import { nameSchema } from './settings.ts'
+import { type Change, type Editor, edit } from './revisions.ts'
+import { images, imageTags, imageVersions, type RegistryDatabase } from './schema.ts'
+import { type Json, nameSchema } from './settings.ts'
 
 /** An image: its name and which version nodes get that do not ask for one. */
 export type Image = typeof images.$inferSelect
 /** One version of an image. */
 export type ImageVersion = typeof imageVersions.$inferSelect
+/** Tags of an image, each with the number of its version. */
+export type ImageTags = Record<string, number>
+
+/** A version that was imported. Its blobs are stored already. */
+export type NewVersion = Pick<ImageVersion, 'image' | 'digest' | 'summary' | 'source' | 'provenance'> & {
+  /** Nodes that ask for no version get it from their next boot on. */
+  current: boolean
+}
+
+/** What an edit of an image did, or would do. */
+export type ImageEdit<Result> = { revision: number; changes: Change[]; result: Result }
 
 /** Images by name, from the one after `after`. */
 export async function listImages(
@@ -27,9 +36,14 @@ export async function listImages(
   return page.limit === undefined ? query.all() : query.limit(page.limit).all()
 }
 
+/** An image, or `undefined`. */
+export async function findImage(db: RegistryDatabase, name: string): Promise<Image | undefined> {
+  return (await db.select().from(images).where(eq(images.name, name)).get()) ?? undefined
+}
+
 /** An image. Throws `IMAGE_UNKNOWN`. */
 export async function getImage(db: RegistryDatabase, name: string): Promise<Image> {
-  const image = await db.select().from(images).where(eq(images.name, name)).get()
+  const image = await findImage(db, name)
   if (!image) throw new AppError('IMAGE_UNKNOWN', `no image ${name}`)
   return image
 }
@@ -40,10 +54,14 @@ export async function listVersions(db: RegistryDatabase, name: string): Promise<
   return db.select().from(imageVersions).where(eq(imageVersions.image, name)).orderBy(desc(imageVersions.number)).all()
 }
 
-/** The version that `name`, `name@3` or `name@sha256:…` means. Throws `IMAGE_UNKNOWN`, saying which part is missing. */
+/**
+ * The version that `name`, `name@3`, `name@tag` or `name@sha256:…` means. Throws `IMAGE_UNKNOWN`, saying which part is
+ * missing.
+ */
 export async function resolveImage(db: RegistryDatabase, reference: string): Promise<ImageVersion> {
-  const [name = '', wanted] = reference.split('@')
-  const image = await db.select().from(images).where(eq(images.name, name)).get()
+  const wanted = parseReference(reference)
+  const { name } = wanted
+  const image = await findImage(db, name)
   if (!image)
     throw new AppError('IMAGE_UNKNOWN', `no image ${name}: import it with \`muster image import SOURCE ${name}\``, {
       field: 'image',
@@ -51,20 +69,24 @@ export async function resolveImage(db: RegistryDatabase, reference: string): Pro
   const version = await db
     .select()
     .from(imageVersions)
-    .where(
-      and(
-        eq(imageVersions.image, name),
-        wanted?.startsWith('sha256:')
-          ? eq(imageVersions.digest, wanted as Digest)
-          : eq(imageVersions.number, wanted === undefined ? (image.current ?? 0) : Number(wanted)),
-      ),
-    )
+    .where(and(eq(imageVersions.image, name), isMeant(db, image, wanted.version)))
     .get()
   if (version) return version
-  const what = wanted === undefined ? 'has no current version' : `has no version ${wanted}`
+  const what = wanted.version ? `has no version ${reference.slice(name.length + 1)}` : 'has no current version'
   throw new AppError('IMAGE_UNKNOWN', `image ${name} ${what}: see \`muster image versions ${name}\``, {
     field: 'image',
   })
+}
+
+function isMeant(db: RegistryDatabase, image: Image, version: ImageReference['version']): SQL {
+  if (!version) return eq(imageVersions.number, image.current ?? 0)
+  if ('number' in version) return eq(imageVersions.number, version.number)
+  if ('digest' in version) return eq(imageVersions.digest, version.digest)
+  const tagged = db
+    .select({ number: imageTags.number })
+    .from(imageTags)
+    .where(and(eq(imageTags.image, image.name), eq(imageTags.tag, version.tag)))
+  return sql`${imageVersions.number} = ${tagged}`
 }
 
 /** How many versions each image has; one query. */
@@ -77,6 +99,34 @@ export async function countVersions(db: RegistryDatabase): Promise<Map<string, n
   return new Map(rows.map((row) => [row.image, row.versions]))
 }
 
+/** The current versions of the named images, by image; one query. */
+export async function currentVersions(
+  db: RegistryDatabase,
+  names: readonly string[],
+): Promise<Map<string, ImageVersion>> {
+  const rows = await db
+    .select()
+    .from(imageVersions)
+    .innerJoin(images, and(eq(images.name, imageVersions.image), eq(images.current, imageVersions.number)))
+    .where(sql`${images.name} in (select value from json_each(${JSON.stringify(names)}))`)
+    .all()
+  return new Map(rows.map((row) => [row.images.name, row.image_versions]))
+}
+
+/** The tags of the named images, by image, sorted; one query. Images without tags are missing from the map. */
+export async function tagsOf(db: RegistryDatabase, names: readonly string[]): Promise<Map<string, ImageTags>> {
+  const rows = await db
+    .select()
+    .from(imageTags)
+    .where(sql`${imageTags.image} in (select value from json_each(${JSON.stringify(names)}))`)
+    .orderBy(asc(imageTags.image), asc(imageTags.tag))
+    .all()
+  const byImage = Map.groupBy(rows, (row) => row.image)
+  return new Map(
+    [...byImage].map(([image, some]) => [image, Object.fromEntries(some.map((row) => [row.tag, row.number]))]),
+  )
+}
+
 /** Throws `NAME_INVALID` for what cannot name an image. */
 export function refuseImageName(name: string): void {
   const { error } = nameSchema.safeParse(name)
@@ -86,82 +136,91 @@ export function refuseImageName(name: string): void {
   })
 }
 
+/** An image as a revision remembers it. */
+export const imageDocument = ({ current, newest }: Image, tags: ImageTags = {}): Json => ({
+  current,
+  newest,
+  ...(Object.keys(tags).length > 0 && { tags }),
+})
+
+/** A version that was made or deleted, as a revision remembers it: a thing of its own, `rocky9@3`. */
+export function versionChange(version: ImageVersion, fate: 'made' | 'deleted'): Change {
+  const document = { digest: version.digest, source: version.source }
+  return {
+    noun: 'image',
+    name: `${version.image}@${version.number}`,
+    before: fate === 'made' ? null : document,
+    after: fate === 'made' ? document : null,
+  }
+}
+
 /**
- * Adds a version, and the image with its first one. The newest version's own content imported again makes no new
- * version: then `created` is false. The version becomes the current one when `current` is set or it is the first.
+ * Adds a version, and the image with its first one. Content that a version of this image has already makes no new one: it
+ * answers that version, and `created` is false. The version becomes the current one when `current` is set or there is none.
  */
 export async function addVersion(
   db: RegistryDatabase,
   editor: Editor,
-  wanted: { image: string; manifest: ImageManifest; source: string; current: boolean },
-): Promise<{ revision: number; version: ImageVersion; created: boolean }> {
+  wanted: NewVersion,
+): Promise<{ revision: number; changes: Change[]; version: ImageVersion; created: boolean }> {
   refuseImageName(wanted.image)
-  const digest = await digestOf(new TextEncoder().encode(canonicalJson(wanted.manifest)))
-  const { revision, result } = await edit(db, editor, async (revision) => {
-    const image = await db.select().from(images).where(eq(images.name, wanted.image)).get()
-    const newest = image
-      ? await db
-          .select()
-          .from(imageVersions)
-          .where(eq(imageVersions.image, image.name))
-          .orderBy(desc(imageVersions.number))
-          .limit(1)
-          .get()
-      : undefined
-    const same = newest?.digest === digest
-    const number = same ? newest.number : (image?.newest ?? 0) + 1
-    const current = wanted.current || image?.current == null ? number : image.current
-    const row: Image = {
-      name: wanted.image,
-      current,
-      newest: Math.max(number, image?.newest ?? 0),
-      revision,
-      changedAt: editor.at,
+  const { image: name, digest, summary, source, provenance } = wanted
+  const { result, ...made } = await edit(db, editor, async (revision) => {
+    const image = await findImage(db, name)
+    const same = await db
+      .select()
+      .from(imageVersions)
+      .where(and(eq(imageVersions.image, name), eq(imageVersions.digest, digest)))
+      .get()
+    const { author, at: createdAt, message = '' } = editor
+    const number = (image?.newest ?? 0) + 1
+    const version = same ?? {
+      image: name,
+      ...{ number, digest, summary, source, provenance, message, author, revision, createdAt },
     }
-    const version: ImageVersion = same
-      ? newest
-      : {
-          image: wanted.image,
-          number,
-          digest,
-          manifest: wanted.manifest,
-          source: wanted.source,
-          author: editor.author,
-          revision,
-          createdAt: editor.at,
-        }
-    if (same && image?.current === current) return { changes: [], statements: [], result: { version, created: false } }
+    const current = wanted.current || image?.current == null ? version.number : image.current
+    const result = { version, created: !same }
+    if (same && image?.current === current) return { changes: [], statements: [], result }
+    const row: Image = { name, current, newest: image?.newest ?? 0, revision, changedAt: createdAt }
+    if (!same) row.newest = number
     const { name: _key, ...set } = row
+    const tags = (await tagsOf(db, [name])).get(name)
+    const before = image ? imageDocument(image, tags) : null
     return {
       changes: [
-        { noun: 'image' as const, name: row.name, before: image ? documentOf(image) : null, after: documentOf(row) },
+        { noun: 'image' as const, name, before, after: imageDocument(row, tags) },
+        ...(same ? [] : [versionChange(version, 'made')]),
       ],
       statements: [
         db.insert(images).values(row).onConflictDoUpdate({ target: images.name, set }),
         ...(same ? [] : [db.insert(imageVersions).values(version)]),
       ],
-      result: { version, created: !same },
+      result,
     }
   })
-  return { revision, ...result }
+  return { ...made, ...result }
 }
 
-/** Makes a version the current one: the way forward and the way back. Throws `IMAGE_UNKNOWN`, `REVISION_CONFLICT`. */
+/**
+ * Makes a version, named by its number, a tag or a digest, the current one: the way forward and the way back. Throws
+ * `IMAGE_UNKNOWN`, `REVISION_CONFLICT`.
+ */
 export async function setCurrent(
   db: RegistryDatabase,
   editor: Editor,
   name: string,
-  number: number,
+  wanted: number | string,
   expected?: number | '*',
-): Promise<{ revision: number; result: Image }> {
+): Promise<ImageEdit<Image>> {
   return edit(db, editor, async (revision) => {
     const image = await getImage(db, name)
     checkRevision(`image ${name}`, image, expected)
-    await resolveImage(db, `${name}@${number}`)
+    const { number } = await resolveImage(db, `${name}@${wanted}`)
     if (image.current === number) return { changes: [], statements: [], result: image }
     const row = { ...image, current: number, revision, changedAt: editor.at }
+    const tags = (await tagsOf(db, [name])).get(name)
     return {
-      changes: [{ noun: 'image' as const, name, before: documentOf(image), after: documentOf(row) }],
+      changes: [{ noun: 'image' as const, name, before: imageDocument(image, tags), after: imageDocument(row, tags) }],
       statements: [
         db.update(images).set({ current: number, revision, changedAt: editor.at }).where(eq(images.name, name)),
       ],
@@ -169,36 +228,3 @@ export async function setCurrent(
     }
   })
 }
-
-/** Deletes an image with its versions; their blobs become garbage. Throws `IMAGE_UNKNOWN`, `IMAGE_USED`, `REVISION_CONFLICT`. */
-export async function deleteImage(
-  db: RegistryDatabase,
-  editor: Editor,
-  name: string,
-  expected?: number | '*',
-): Promise<{ revision: number }> {
-  return edit(db, editor, async () => {
-    const image = await getImage(db, name)
-    checkRevision(`image ${name}`, image, expected)
-    const users = await imageUsers(db, name)
-    if (users.length > 0)
-      throw new AppError('IMAGE_USED', `image ${name} is used by ${users.join(', ')}: give them another image first`)
-    return {
-      changes: [{ noun: 'image' as const, name, before: documentOf(image), after: null }],
-      statements: [db.delete(images).where(eq(images.name, name))],
-      result: undefined,
-    }
-  })
-}
-
-async function imageUsers(db: RegistryDatabase, name: string, limit = 10): Promise<string[]> {
-  const uses = (settings: typeof nodes.settings | typeof profiles.settings) =>
-    sql`(${settings}->>'image' = ${name} or substr(${settings}->>'image', 1, ${name.length + 1}) = ${`${name}@`})`
-  const [usedByNodes, usedByProfiles] = await Promise.all([
-    db.select({ name: nodes.name }).from(nodes).where(uses(nodes.settings)).limit(limit).all(),
-    db.select({ name: profiles.name }).from(profiles).where(uses(profiles.settings)).limit(limit).all(),
-  ])
-  return [...usedByNodes.map((row) => `node ${row.name}`), ...usedByProfiles.map((row) => `profile ${row.name}`)]
-}
-
-const documentOf = (image: Image) => ({ current: image.current, newest: image.newest })

@@ -85,38 +85,47 @@ export async function changeNodes(
   names: (current: number) => Promise<readonly string[]>,
   change: NodeChange,
 ): Promise<{ revision: number; changes: Change[]; result: StoredMember[] }> {
-  return edit(db, editor, async (revision) => {
-    const wanted = [...new Set(await names(revision - 1))]
-    const [before, profiles] = await Promise.all([nodesNamed(db, wanted), profileMap(db)])
-    const after = new Map<string, StoredMember>()
-    const edited: Edit<StoredMember[]> = { changes: [], statements: [], result: [] }
-    for (const name of wanted) {
-      const old = before.get(name)
-      const next = change(name, old)
-      if (!old && !next) continue
-      if (next && !old) checkName(name)
-      if (next && old && sameJson(documentOf(next), documentOf(old))) {
-        edited.result.push(old)
-        continue
-      }
-      edited.changes.push({
-        noun: 'node',
-        name,
-        before: old ? documentOf(old) : null,
-        after: next ? documentOf(next) : null,
-      })
-      if (!next) continue
-      lineage({ name, profiles: next.profiles }, profiles)
-      const stored = { name, ...next, revision, changedAt: editor.at }
-      after.set(name, stored)
-      edited.result.push(stored)
+  return edit(db, editor, async (revision) => nodesEdit(db, editor, revision, await names(revision - 1), change))
+}
+
+/** What {@link changeNodes} commits, for edits that change something else as well. Throws as it does. */
+export async function nodesEdit(
+  db: RegistryDatabase,
+  editor: Editor,
+  revision: number,
+  names: readonly string[],
+  change: NodeChange,
+): Promise<Edit<StoredMember[]>> {
+  const wanted = [...new Set(names)]
+  const [before, profiles] = await Promise.all([nodesNamed(db, wanted), profileMap(db)])
+  const after = new Map<string, StoredMember>()
+  const edited: Edit<StoredMember[]> = { changes: [], statements: [], result: [] }
+  for (const name of wanted) {
+    const old = before.get(name)
+    const next = change(name, old)
+    if (!old && !next) continue
+    if (next && !old) checkName(name)
+    if (next && old && sameJson(documentOf(next), documentOf(old))) {
+      edited.result.push(old)
+      continue
     }
-    const touched = edited.changes.map((made) => made.name)
-    const rows = [...after.values()].flatMap((node) => netdevRows(node.name, node.settings))
-    await checkFree(db, rows, touched)
-    edited.statements.push(...statementsFor(db, [...after.values()], touched), ...indexStatements(db, rows, touched))
-    return edited
-  })
+    edited.changes.push({
+      noun: 'node',
+      name,
+      before: old ? documentOf(old) : null,
+      after: next ? documentOf(next) : null,
+    })
+    if (!next) continue
+    lineage({ name, profiles: next.profiles }, profiles)
+    const stored = { name, ...next, revision, changedAt: editor.at }
+    after.set(name, stored)
+    edited.result.push(stored)
+  }
+  const touched = edited.changes.map((made) => made.name)
+  const rows = [...after.values()].flatMap((node) => netdevRows(node.name, node.settings))
+  await checkFree(db, rows, touched)
+  edited.statements.push(...statementsFor(db, [...after.values()], touched), ...indexStatements(db, rows, touched))
+  return edited
 }
 
 function checkName(name: string): void {

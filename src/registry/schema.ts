@@ -9,8 +9,9 @@ import type { SQLWrapper } from 'drizzle-orm'
 import type { BaseSQLiteDatabase } from 'drizzle-orm/sqlite-core'
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 import type { Digest } from '../blobs/digest.ts'
-import type { ImageManifest } from '../images/manifest.ts'
+import type { CpioRoot, ImageSummary, Provenance } from '../images/manifest.ts'
 import type { OverlayManifest, OverlaySource } from '../overlays/manifest.ts'
+import type { RolloutPlan, RolloutState } from './rollouts.ts'
 import type { Json, Settings } from './settings.ts'
 
 /** A machine that Muster boots. */
@@ -72,17 +73,65 @@ export const imageVersions = sqliteTable(
       .notNull()
       .references(() => images.name, { onDelete: 'cascade' }),
     number: integer('number').notNull(),
-    /** Digest of the manifest's canonical JSON. */
+    /** Digest of the manifest, which is a blob. */
     digest: text('digest').$type<Digest>().notNull(),
-    manifest: text('manifest', { mode: 'json' }).$type<ImageManifest>().notNull(),
+    summary: text('summary', { mode: 'json' }).$type<ImageSummary>().notNull(),
     /** Where it was imported from, as the importer was told. */
     source: text('source').notNull(),
+    provenance: text('provenance', { mode: 'json' }).$type<Provenance>().notNull(),
+    message: text('message').notNull(),
     author: text('author').notNull(),
     revision: integer('revision').notNull(),
     createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
   },
   (table) => [primaryKey({ columns: [table.image, table.number] }), index('image_versions_digest').on(table.digest)],
 )
+
+/** Names for versions that people choose: `rocky9@tested`. A tag can be moved. */
+export const imageTags = sqliteTable(
+  'image_tags',
+  {
+    image: text('image')
+      .notNull()
+      .references(() => images.name, { onDelete: 'cascade' }),
+    tag: text('tag').notNull(),
+    number: integer('number').notNull(),
+    revision: integer('revision').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.image, table.tag] })],
+)
+
+/**
+ * What is known of layers that were imported, so that none is read twice. Not part of any revision: losing a row costs
+ * time only.
+ */
+export const imageLayers = sqliteTable('image_layers', {
+  /** Digest of the uncompressed tar. */
+  diffId: text('diff_id').$type<Digest>().primaryKey(),
+  /** The blob with its entries: see `images/layer-index.ts`. */
+  index: text('index').$type<Digest>().notNull(),
+  usedAt: integer('used_at', { mode: 'timestamp_ms' }).notNull(),
+})
+
+/** Root archives that were made, by the digest of their image's manifest. Not part of any revision: they can be made again. */
+export const rootArchives = sqliteTable('root_archives', {
+  image: text('image').$type<Digest>().primaryKey(),
+  root: text('root', { mode: 'json' }).$type<CpioRoot>().notNull(),
+})
+
+/** A version on its way to nodes, wave by wave. */
+export const rollouts = sqliteTable('rollouts', {
+  id: integer('id').primaryKey(),
+  image: text('image').notNull(),
+  /** The version that nodes get. */
+  number: integer('number').notNull(),
+  state: text('state').$type<RolloutState>().notNull(),
+  plan: text('plan', { mode: 'json' }).$type<RolloutPlan>().notNull(),
+  author: text('author').notNull(),
+  revision: integer('revision').notNull(),
+  createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
+  changedAt: integer('changed_at', { mode: 'timestamp_ms' }).notNull(),
+})
 
 /** A site overlay. Shipped overlays are files in `boot-assets/overlays`, not rows. */
 export const overlays = sqliteTable('overlays', {
@@ -165,7 +214,7 @@ export const changes = sqliteTable(
 )
 
 /** The kinds of things that revisions speak of. */
-export type Noun = 'node' | 'profile' | 'image' | 'overlay' | 'token'
+export type Noun = 'node' | 'profile' | 'image' | 'rollout' | 'overlay' | 'token'
 
 /** Every table, as drizzle wants them. */
 export const registrySchema = {
@@ -174,6 +223,10 @@ export const registrySchema = {
   netdevs,
   images,
   imageVersions,
+  imageTags,
+  imageLayers,
+  rootArchives,
+  rollouts,
   overlays,
   overlayVersions,
   overlayContents,

@@ -49,12 +49,13 @@ export const macSchema = z
       ),
   )
 
+/** What each form means is `image-reference.ts`. A tag is never all digits. */
 const imageReference = z
   .string()
-  .max(256)
+  .max(257)
   .regex(
-    /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:@(?:[1-9][0-9]{0,8}|sha256:[0-9a-f]{64}))?$/,
-    'must be name, name@3 or name@sha256:…',
+    /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:@(?:[1-9][0-9]{0,8}|sha256:[0-9a-f]{64}|(?![0-9]+$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?$/,
+    'must be name, name@3, name@tag or name@sha256:…',
   )
 
 /**

@@ -2,14 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createToken, deleteToken, tokenVerifier } from '../../src/auth/tokens.ts'
 import { digestOf } from '../../src/blobs/digest.ts'
-import {
-  addVersion,
-  countVersions,
-  deleteImage,
-  listVersions,
-  resolveImage,
-  setCurrent,
-} from '../../src/registry/images.ts'
+import { deleteImage } from '../../src/registry/image-removal.ts'
+import { addVersion, countVersions, listVersions, resolveImage, setCurrent } from '../../src/registry/images.ts'
 import { changeNodes, findNode, listNodes, nodeByMac } from '../../src/registry/nodes.ts'
 import { deleteOverlay, listOverlayVersions, overlayFiles, pushOverlay } from '../../src/registry/overlays.ts'
 import { changeProfile, usersOf } from '../../src/registry/profiles.ts'
@@ -18,7 +12,7 @@ import { type RegistryDatabase, revisions } from '../../src/registry/schema.ts'
 import { selectForEdit } from '../../src/registry/select.ts'
 import { createSnapshots } from '../../src/registry/snapshot.ts'
 import { type Databases, eachDatabase } from '../databases.ts'
-import { manifestOf } from '../harness.ts'
+import { versionOf } from '../harness.ts'
 
 const editor = { author: 'tester', at: new Date(5) }
 
@@ -67,11 +61,11 @@ describe.each(eachDatabase)('edits on %s', (_name, open) => {
 
   it('of images', async () => {
     for (const text of ['one', 'two'])
-      await addVersion(db, editor, { image: 'rocky9', manifest: await manifestOf(text), source: text, current: true })
+      await addVersion(db, editor, { ...(await versionOf('rocky9', text)), source: text })
     expect((await resolveImage(db, 'rocky9')).number).toBe(2)
     await setCurrent(db, editor, 'rocky9', 1)
     const one = await resolveImage(db, 'rocky9')
-    expect([one.number, one.manifest]).toEqual([1, await manifestOf('one')])
+    expect([one.number, one.summary]).toEqual([1, (await versionOf('rocky9', 'one')).summary])
     expect((await resolveImage(db, `rocky9@${one.digest}`)).number).toBe(1)
     expect((await resolveImage(db, 'rocky9@2')).source).toBe('two')
     expect(await countVersions(db)).toEqual(new Map([['rocky9', 2]]))
