@@ -1,26 +1,49 @@
-/** A spool: one temporary file that a stream passes through, to be read again in any order. Node only. */
-import { randomUUID } from 'node:crypto'
+/** A spool: layers as they come in, uncompressed, in temporary files; entries and digests of them, and their files' bytes. Node only. */
+import { createHash, randomUUID } from 'node:crypto'
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
-import { open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Extent } from '../archive/sparse.ts'
+import { type ArchiveLimits, exceeded } from '../archive/limits.ts'
+import { readTar, type TarEntry } from '../archive/tar.ts'
+import { compressionOf, uncompressed } from '../archive/uncompress.ts'
+import type { Digest } from '../blobs/digest.ts'
+import { AppError } from '../errors.ts'
+import type { Contents } from './contents.ts'
+import { createFileDigester } from './file-digester.ts'
+import { createIndexLimit, type IndexWeight } from './index-limit.ts'
+import type { LayerEntry } from './layer.ts'
+import { createSpoolContents, type StoredFiles } from './spool-contents.ts'
+import { openSpoolFile, type SpoolFile } from './spool-file.ts'
 
-/** A temporary file without a name. */
+/** A layer that is in the spool. */
+export type ReceivedLayer = {
+  /** In the order of the archive. */
+  entries: LayerEntry[]
+  /** Digest and number of the bytes as they were sent. */
+  digest: Digest
+  size: number
+  /** Digest and number of the bytes of the uncompressed tar. */
+  diffId: Digest
+  unpackedSize: number
+}
+
+/** Layers on their way. */
 export type Spool = {
-  /** Passes the stream on and keeps it. */
-  keep(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>
-  /** Keeps bytes at the end; answers where they are. */
-  append(bytes: Uint8Array): Promise<number>
-  /** Fills `chunk` with a file's bytes from `start` on. The chunk comes as zeros: where nothing is stored it stays so. */
-  fill(chunk: Uint8Array, extents: Extent[], start: number): Promise<void>
-  /** A file's bytes, up to `length` of them, in chunks of at most 1 MiB. */
-  read(file: { size: number; extents: Extent[] }, length?: number): AsyncGenerator<Uint8Array<ArrayBuffer>>
-  /** Gives the space back. */
+  /**
+   * Takes a layer: a tar, plain, gzip or zstd, told by its first bytes. Several can come at the same time. Throws `ARCHIVE_INVALID`,
+   * `ARCHIVE_LIMIT`, or `DIGEST_MISMATCH` when it is not what was expected, and then keeps nothing of it. `what` names it.
+   */
+  receive(
+    body: AsyncIterable<Uint8Array>,
+    expected?: { digest?: Digest; diffId?: Digest },
+    what?: string,
+  ): Promise<ReceivedLayer>
+  /** The files of all layers that were received. */
+  contents: Contents
+  /** Gives the space back. A second time does nothing. */
   close(): Promise<void>
 }
 
 const prefix = 'import-'
-const chunkSize = 2 ** 20
 
 /** Makes the folder, and removes what an import left there that was killed before its file lost its name. */
 export function prepareSpool(folder: string): void {
@@ -28,62 +51,136 @@ export function prepareSpool(folder: string): void {
   for (const name of readdirSync(folder)) if (name.startsWith(prefix)) rmSync(join(folder, name))
 }
 
-/** A new spool in the folder. Its file loses its name at once, so that the kernel removes it however we end. */
-export async function openSpool(folder: string): Promise<Spool> {
-  const path = join(folder, `${prefix}${randomUUID()}.tar`)
-  const file = await open(path, 'wx+', 0o600)
-  let end = 0
+/** A spool in a folder that {@link prepareSpool} made. `limits` are for each layer, those on entries and names for all. */
+export async function openSpool(folder: string, limits: ArchiveLimits): Promise<Spool> {
+  const contents = createSpoolContents()
+  const files: SpoolFile[] = []
+  let weight: IndexWeight = { entries: 0, bytes: 0 }
+  let isClosed = false
 
-  async function append(bytes: Uint8Array): Promise<number> {
-    const start = end
-    for (let at = 0; at < bytes.length; ) {
-      const { bytesWritten } = await file.write(bytes, at, bytes.length - at, end)
-      at += bytesWritten
-      end += bytesWritten
+  /** Reads a layer through, into a file; what it answers besides the layer is where the bytes of its files are. */
+  async function read(sent: Sent, file: SpoolFile, what: string) {
+    const entries: LayerEntry[] = []
+    const stored: StoredFiles = { digests: [], offsets: [], extents: new Map() }
+    const tar = createHash('sha256')
+    const files = createFileDigester()
+    const index = createIndexLimit(limits, weight)
+    let unpackedSize = 0
+    let last: TarEntry | undefined
+
+    async function* kept() {
+      for await (const chunk of uncompressed(sent.bytes, limits, what)) {
+        tar.update(chunk)
+        unpackedSize += chunk.length
+        await file.append(chunk)
+        yield chunk
+      }
     }
-    return start
+    /** An entry counts once its data has gone by. */
+    async function keepLast(): Promise<void> {
+      if (last?.type !== 'file') {
+        if (last) entries.push(last)
+        return
+      }
+      const { extents, ...entry } = last
+      const digest = await files.end()
+      entries.push({ ...entry, digest })
+      const isWhole = entry.size === 0 || extents[0]?.length === entry.size
+      if (!isWhole) stored.extents.set(stored.digests.length, extents)
+      stored.digests.push(digest)
+      stored.offsets.push(extents[0]?.offset ?? 0)
+    }
+    for await (const entry of readTar(kept(), limits, files.look)) {
+      await keepLast()
+      index.add(entry.path, entry)
+      if (entry.type === 'file') files.begin(entry)
+      last = entry
+    }
+    await keepLast()
+    await file.flush()
+    const diffId: Digest = `sha256:${tar.digest('hex')}`
+    const layer: ReceivedLayer = { entries, ...(await sent.end(diffId)), diffId, unpackedSize }
+    return { layer, stored, weight: index.spent() }
   }
 
-  /** Reads from `offset` until the target is full. */
-  async function readAt(target: Uint8Array, offset: number): Promise<void> {
-    for (let at = 0; at < target.length; ) {
-      const { bytesRead } = await file.read(target, at, target.length - at, offset + at)
-      if (bytesRead === 0) throw new Error(`the spool ends at byte ${offset + at}`)
-      at += bytesRead
-    }
+  return {
+    contents,
+    async receive(body, expected = {}, what = 'the layer') {
+      const file = await openSpoolFile(join(folder, `${prefix}${randomUUID()}.tar`))
+      const sent = createSent(body, limits, what)
+      try {
+        const before = weight
+        const { layer, stored, weight: after } = await read(sent, file, what)
+        check(layer, expected, what)
+        if (isClosed) throw new Error('the spool was closed while a layer came in')
+        weight = {
+          entries: weight.entries + after.entries - before.entries,
+          bytes: weight.bytes + after.bytes - before.bytes,
+        }
+        contents.add(file, stored)
+        files.push(file)
+        return layer
+      } catch (error) {
+        sent.leave()
+        await file.close()
+        throw error
+      }
+    },
+    async close() {
+      isClosed = true
+      await Promise.all(files.splice(0).map((file) => file.close()))
+    },
   }
+}
 
-  async function fill(chunk: Uint8Array, extents: Extent[], start: number): Promise<void> {
-    for (const extent of extents) {
-      const from = Math.max(start, extent.at)
-      const to = Math.min(start + chunk.length, extent.at + extent.length)
-      if (from < to) await readAt(chunk.subarray(from - start, to - start), extent.offset + from - extent.at)
-    }
+/** The bytes of a layer as they are sent. */
+type Sent = {
+  bytes: AsyncIterable<Uint8Array>
+  /** Reads what follows the archive, and answers digest and number of all bytes. */
+  end(diffId: Digest): Promise<{ digest: Digest; size: number }>
+  /** Lets go of the sender. */
+  leave(): void
+}
+
+function createSent(body: AsyncIterable<Uint8Array>, limits: ArchiveLimits, what: string): Sent {
+  const chunks = body[Symbol.asyncIterator]()
+  const sum = createHash('sha256')
+  let size = 0
+  /** Whether the bytes are the tar itself, whose digest is made anyway. */
+  let isTar = false
+
+  function count(chunk: Uint8Array): void {
+    if (size === 0) isTar = chunk.length >= 6 && compressionOf(chunk) === undefined
+    size += chunk.length
+    if (size > limits.total) throw exceeded(what, 'has too many bytes', limits.total)
+    if (!isTar) sum.update(chunk)
   }
-
-  try {
-    await unlink(path)
-  } catch (error) {
-    await file.close()
-    throw error
+  async function* pass() {
+    for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
+      count(next.value)
+      yield next.value
+    }
   }
   return {
-    append,
-    fill,
-    close: () => file.close(),
-    async *keep(source) {
-      for await (const chunk of source) {
-        await append(chunk)
-        yield chunk
-      }
+    bytes: { [Symbol.asyncIterator]: pass },
+    async end(diffId) {
+      // Padding of a gzip is left unread by who uncompresses it; the digest is of everything.
+      for (let next = await chunks.next(); !next.done; next = await chunks.next()) count(next.value)
+      return { digest: isTar ? diffId : `sha256:${sum.digest('hex')}`, size }
     },
-    async *read({ size, extents }, length = size) {
-      const until = Math.min(size, length)
-      for (let start = 0; start < until; start += chunkSize) {
-        const chunk = new Uint8Array(Math.min(chunkSize, until - start))
-        await fill(chunk, extents, start)
-        yield chunk
-      }
+    leave() {
+      // Not awaited: a sender that stalls would hold back the answer.
+      chunks.return?.().catch(() => {})
     },
   }
+}
+
+function check(layer: ReceivedLayer, expected: { digest?: Digest; diffId?: Digest }, what: string): void {
+  if (expected.digest && expected.digest !== layer.digest)
+    throw new AppError('DIGEST_MISMATCH', `${what}: expected ${expected.digest}, got ${layer.digest}: send it again`)
+  if (expected.diffId && expected.diffId !== layer.diffId)
+    throw new AppError(
+      'DIGEST_MISMATCH',
+      `${what}: expected a tar of digest ${expected.diffId}, got one of ${layer.diffId}: the image's own list is wrong`,
+    )
 }

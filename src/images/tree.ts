@@ -1,11 +1,6 @@
-/**
- * An image's file system as an index: where the data of each file is in the archive, nothing extracted. What would step out
- * of the tree when extracted is refused by name, though it could do no harm here: such an archive is not what it seems.
- */
-import { type ByteString, readable } from '../archive/byte-string.ts'
-import { type ArchiveLimits, defaultLimits, exceeded, invalid } from '../archive/limits.ts'
-import type { Extent } from '../archive/sparse.ts'
-import type { TarEntry } from '../archive/tar.ts'
+/** An image's file system as an index: names and attributes of everything, and the digests of the files instead of their bytes. */
+import type { ByteString } from '../archive/byte-string.ts'
+import type { Digest } from '../blobs/digest.ts'
 
 /** What a name stands for. Hard links are names with the same inode. */
 export type Inode = {
@@ -13,11 +8,13 @@ export type Inode = {
   mode: number
   uid: number
   gid: number
+  /** When its content last changed: whole seconds since 1970. 0 for a directory that no archive has. */
+  mtime: number
   xattrs?: Map<ByteString, Uint8Array>
   /** How many names it has. Stays 1 for directories. */
   links: number
-} & (
-  | { type: 'file'; size: number; mtime: number; extents: Extent[] }
+} /** Its bytes are with whoever has the contents (`contents.ts`). */ & (
+  | { type: 'file'; size: number; digest: Digest }
   | { type: 'link'; target: ByteString }
   | { type: 'character' | 'block'; major: number; minor: number }
   | { type: 'directory'; implied: boolean }
@@ -43,77 +40,14 @@ export type Tree = {
   warnings: string[]
 }
 
-/** A tree while it grows. */
-export type TreeBuilder = {
-  /** Adds an entry; throws `ARCHIVE_INVALID` or `ARCHIVE_LIMIT` with its name. */
-  add(entry: TarEntry): void
-  finish(): Tree
-}
-
 /** Symbolic links in one path, as the kernel counts (MAXSYMLINKS). */
-const mostLinks = 40
+export const mostLinks = 40
 
-/** An empty tree, to be filled in the order of the archive. */
-export function createTree(limits: ArchiveLimits = defaultLimits): TreeBuilder {
-  const inodes = new Map<ByteString, Inode>([['', impliedDirectory()]])
-  const sockets: ByteString[] = []
-  const acls: ByteString[] = []
-  let weight = 0
-
-  function set(path: ByteString, inode: Inode): void {
-    weight += path.length + weightOf(inode)
-    if (weight > limits.index) throw exceeded(path, 'names and attributes are too long with it', limits.index)
-    inodes.set(path, inode)
-    if (inodes.size > limits.entries) throw exceeded(path, 'there are too many entries', limits.entries)
-  }
-
-  /** Makes sure that all above a path are directories; makes the missing ones. */
-  function makeParents(path: ByteString): void {
-    const missing: ByteString[] = []
-    for (let above = parentOf(path); ; above = parentOf(above)) {
-      const inode = inodes.get(above)
-      if (inode?.type === 'directory') break
-      if (inode?.type === 'link') throw invalid(path, `it lies below the symbolic link ${readable(above)}`)
-      if (inode) throw invalid(path, `it lies below ${readable(above)}, which is no directory`)
-      missing.push(above)
-    }
-    for (const above of missing.reverse()) set(above, impliedDirectory())
-  }
-
-  /** The inode that a hard link names, which must have come before it. */
-  function linked(path: ByteString, name: ByteString): Inode {
-    const target = normalised(name, path, 'the target of its hard link')
-    const inode = inodes.get(target)
-    if (inode?.type === 'directory') throw invalid(path, `it is a hard link to the directory ${readable(target)}`)
-    if (inode) return inode
-    for (let above = parentOf(target); above !== ''; above = parentOf(above))
-      if (inodes.get(above)?.type === 'link')
-        throw invalid(path, `it is a hard link through the symbolic link ${readable(above)}`)
-    throw invalid(path, `it is a hard link to ${readable(target)}, which does not come before it`)
-  }
-
-  return {
-    add(entry) {
-      const path = normalised(entry.path, entry.path, 'its name')
-      if (entry.type === 'socket') {
-        sockets.push(path)
-        return
-      }
-      if (entry.acl) acls.push(path)
-      const inode = entry.type === 'hardlink' ? linked(path, entry.target) : inodeOf(entry)
-      if (path === '' && inode.type !== 'directory')
-        throw invalid(entry.path, 'it stands for the root, but is no directory')
-      const before = inodes.get(path)
-      if (before && !isRepeated(before, inode)) throw invalid(path || '.', repetition(before, inode))
-      if (!before) makeParents(path)
-      set(path, inode)
-      if (entry.type === 'hardlink') inode.links += 1
-    },
-    finish: () => treeOf(inodes, [...dropped(sockets, 'socket'), ...dropped(acls, 'ACL')]),
-  }
-}
-
-function treeOf(inodes: Map<ByteString, Inode>, warnings: string[]): Tree {
+/**
+ * The tree of inodes by path. Every directory above a path must be there, the root (the empty path) too. The map is kept,
+ * not copied: nobody may change it afterwards. Cheapest when its paths come in the order of their bytes.
+ */
+export function treeOf(inodes: ReadonlyMap<ByteString, Inode>, warnings: string[] = []): Tree {
   const paths = [...inodes.keys()].sort(byBytes)
 
   function resolve(path: ByteString): ByteString | undefined {
@@ -142,6 +76,17 @@ function treeOf(inodes: Map<ByteString, Inode>, warnings: string[]): Tree {
     return here
   }
 
+  /** Position of the first path that is not before `path`. */
+  function positionOf(path: ByteString): number {
+    let from = 0
+    for (let to = paths.length; from < to; ) {
+      const middle = (from + to) >>> 1
+      if ((paths[middle] ?? '') < path) from = middle + 1
+      else to = middle
+    }
+    return from
+  }
+
   return {
     paths,
     warnings,
@@ -156,77 +101,33 @@ function treeOf(inodes: Map<ByteString, Inode>, warnings: string[]): Tree {
       const found = resolve(path)
       if (found === undefined) return []
       const start = found === '' ? '' : `${found}/`
-      return paths
-        .filter((other) => other !== '' && other.startsWith(start) && !other.includes('/', start.length))
-        .map((other) => other.slice(start.length))
+      const names: ByteString[] = []
+      // The empty path is the root itself, which stands in no directory.
+      for (let at = Math.max(1, positionOf(start)); paths[at]?.startsWith(start); ) {
+        const rest = paths[at]?.slice(start.length) ?? ''
+        const slash = rest.indexOf('/')
+        if (slash < 0) names.push(rest)
+        // What is below a name ends before the name with the character after the slash, "0".
+        at = slash < 0 ? at + 1 : positionOf(`${start}${rest.slice(0, slash)}0`)
+      }
+      return names
     },
   }
 }
 
-/** Slashes and dots taken out. `what` names the thing when it has `..`. */
-function normalised(name: ByteString, entry: ByteString, what: string): ByteString {
-  const parts = name.split('/').filter((part) => part !== '' && part !== '.')
-  if (parts.includes('..')) throw invalid(entry, `${what} has ".."`)
-  return parts.join('/')
-}
-
-function inodeOf(entry: Exclude<TarEntry, { type: 'hardlink' | 'socket' }>): Inode {
-  const { mode, uid, gid, xattrs } = entry
-  const common = { mode, uid, gid, links: 1, ...(xattrs && { xattrs }) }
-  if (entry.type === 'file')
-    return { ...common, type: 'file', size: entry.size, mtime: clampedTime(entry.mtime), extents: entry.extents }
-  if (entry.type === 'link') return { ...common, type: 'link', target: entry.target }
-  if (entry.type === 'directory') return { ...common, type: 'directory', implied: false }
-  if (entry.type === 'fifo') return { ...common, type: 'fifo' }
-  return { ...common, type: entry.type, major: entry.major, minor: entry.minor }
-}
-
-/** A time that newc has room for. */
-const clampedTime = (seconds: number): number => Math.min(seconds, 0xffffffff)
-
 /** A directory that the archive does not have, as `mkdir -p` would make it. */
-export const impliedDirectory = (): Inode => ({
+export const impliedDirectory = (): Extract<Inode, { type: 'directory' }> => ({
   type: 'directory',
   implied: true,
   mode: 0o755,
   uid: 0,
   gid: 0,
+  mtime: 0,
   links: 1,
 })
 
-/** Archives in the wild repeat directories; the same one again says nothing new. */
-function isRepeated(before: Inode, inode: Inode): boolean {
-  if (before.type !== 'directory' || inode.type !== 'directory') return false
-  if (before.implied) return true
-  if (before.mode !== inode.mode || before.uid !== inode.uid || before.gid !== inode.gid) return false
-  const [one, other] = [before.xattrs ?? new Map(), inode.xattrs ?? new Map()]
-  return one.size === other.size && [...one].every(([name, value]) => String(value) === String(other.get(name)))
-}
-
-function repetition(before: Inode, inode: Inode): string {
-  if (before.type !== 'directory') return 'the archive has it twice'
-  if (inode.type !== 'directory') return 'the archive has it twice, first as a directory'
-  return 'the archive has this directory twice, with different owners, modes or attributes'
-}
-
-/** Roughly what an inode holds in memory besides itself. */
-function weightOf(inode: Inode): number {
-  let weight = 0
-  for (const [name, value] of inode.xattrs ?? []) weight += name.length + value.length
-  if (inode.type === 'file') weight += 24 * Math.max(0, inode.extents.length - 1)
-  return weight + (inode.type === 'link' ? inode.target.length : 0)
-}
-
 /** The directory of a path; the root is its own. */
-const parentOf = (path: ByteString): ByteString => path.slice(0, Math.max(0, path.lastIndexOf('/')))
+export const parentOf = (path: ByteString): ByteString => path.slice(0, Math.max(0, path.lastIndexOf('/')))
 
-const byBytes = (one: ByteString, other: ByteString): number => (one < other ? -1 : one > other ? 1 : 0)
-
-/** One warning for all entries of which something was left out, with the first three names. */
-function dropped(paths: ByteString[], what: string): string[] {
-  if (paths.length === 0) return []
-  const names = paths.slice(0, 3).map((path) => readable(path))
-  return [
-    `left out ${paths.length} ${what}${paths.length > 1 ? 's' : ''} (${names.join(', ')}${paths.length > 3 ? ' …' : ''})`,
-  ]
-}
+/** Order of byte strings as of their bytes. */
+export const byBytes = (one: ByteString, other: ByteString): number => (one < other ? -1 : one > other ? 1 : 0)

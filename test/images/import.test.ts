@@ -1,18 +1,19 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { gzipSync } from 'node:zlib'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { AppError } from '../../src/errors.ts'
 import { createImporter } from '../../src/images/import.ts'
+import { canonicalJson } from '../../src/registry/canonical.ts'
 import { bytes, type Member, pax, utf8 } from '../archive/tar-writer.ts'
-import { basics, bzImage, elf, rig, streamOfBytes, tarOf } from './small-image.ts'
+import { basics, bzImage, elf, inventory, noise, type RigOptions, rig, streamOfBytes, tarOf } from './small-image.ts'
 
 const rigs: ReturnType<typeof rig>[] = []
-function newRig(limits = {}) {
-  const made = rig(limits)
+function newRig(options?: RigOptions) {
+  const made = rig(options)
   rigs.push(made)
   return made
 }
@@ -23,18 +24,26 @@ afterEach(() => {
   }
 })
 
+const dir = (name: string, mode = 0o755): Member => ({ name, flag: '5', mode })
+const zstd: Member = { name: 'usr/bin/zstd', mode: 0o755, data: elf() }
+const sha256 = (data: Uint8Array) => `sha256:${createHash('sha256').update(data).digest('hex')}`
+
 describe('an import', () => {
   test('describes the image and stores what it describes', async () => {
-    const { import: importTar, read, root } = newRig()
-    const image = await importTar(
-      tarOf([
-        ...basics,
-        { name: 'usr/lib/os-release', data: bytes('ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"\n') },
-        { name: 'etc/os-release', flag: '2', link: '../usr/lib/os-release' },
-      ]),
+    const { make, read, open } = newRig()
+    const { manifest, digest, layers } = await make(
+      [
+        tarOf([
+          ...basics,
+          { name: 'usr/lib/os-release', data: bytes('ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"\n') },
+          { name: 'etc/os-release', flag: '2', link: '../usr/lib/os-release' },
+        ]),
+      ],
+      { whiteouts: 'none' },
     )
-    const stored = await read(image.root)
-    expect(image).toEqual({
+    const [segment] = manifest.segments
+    expect(manifest).toEqual({
+      schema: 1,
       architecture: 'x86_64',
       os: { id: 'debian', version: '12', name: 'Debian 12' },
       kernels: [
@@ -42,21 +51,26 @@ describe('an import', () => {
           version: '6.1.0-18-amd64',
           path: '/boot/vmlinuz-6.1.0-18-amd64',
           size: 20_000,
-          digest: `sha256:${createHash('sha256').update(bzImage('6.1.0-18-amd64')).digest('hex')}`,
+          digest: sha256(bzImage('6.1.0-18-amd64')),
         },
       ],
-      root: {
-        kind: 'cpio-gzip',
-        digest: `sha256:${createHash('sha256').update(stored).digest('hex')}`,
-        size: stored.length,
-        unpackedSize: Buffer.from(stored.slice(-4)).readUInt32LE(),
-      },
+      compression: 'gzip',
+      segments: [
+        { digest: expect.any(String), size: expect.any(Number), unpackedSize: expect.any(Number), entries: 15 },
+      ],
+      index: { digest: expect.any(String), size: expect.any(Number), unpackedSize: expect.any(Number) },
       entries: 15,
+      unpackedSize: 128 + 20_000 + 50,
       warnings: [],
     })
-    expect(await read(image.kernels[0]!)).toEqual(bzImage('6.1.0-18-amd64'))
-    expect((await root(image)).map(({ name }) => name)).toEqual([
-      '.',
+    for (const blob of [segment!, manifest.index, manifest.kernels[0]!]) {
+      const stored = await read(blob)
+      expect([sha256(stored), stored.length]).toEqual([blob.digest, blob.size])
+    }
+    expect(new TextDecoder().decode(await read({ digest }))).toBe(canonicalJson(manifest))
+    expect(layers).toEqual([expect.stringMatching(/^sha256:/)])
+    expect((await open(digest)).tree.paths).toEqual([
+      '',
       'bin',
       'bin/sh',
       'boot',
@@ -74,134 +88,90 @@ describe('an import', () => {
     ])
   })
 
-  test('gives the same manifest for the same tree in another order, other times of directories, other chunks and gzip', async () => {
-    const shuffled: Member[] = [
-      { name: './sbin/', flag: '5', mode: 0o755, raw: { 136: bytes('14000000000\0') } },
-      basics[3]!,
-      { ...basics[1]!, name: './sbin/init' },
-      { ...basics[2]!, name: '/boot/vmlinuz-6.1.0-18-amd64' },
-      basics[0]!,
-    ]
-    const { import: importTar } = newRig()
-    const expected = await importTar(tarOf(basics))
-    expect(await importTar(tarOf(shuffled), 777)).toEqual(expected)
-    expect(await importTar(gzipSync(tarOf(shuffled)), 100)).toEqual(expected)
+  test('packs with zstd for an image that can unpack it', async () => {
+    const { import: importTar, read } = newRig()
+    const image = await importTar(tarOf([...basics, zstd]))
+    expect(image.compression).toBe('zstd')
+    expect([...(await read(image.segments[0]!)).subarray(0, 4)]).toEqual([0x28, 0xb5, 0x2f, 0xfd])
+    expect((await importTar(tarOf([...basics, { name: 'bin/zstd', flag: '2', link: 'nothing' }]))).compression).toBe(
+      'gzip',
+    )
+  })
+
+  test('keeps everything: links, devices, sparse files, owners, attributes', async () => {
+    const { make, open } = newRig()
+    const capability = Uint8Array.of(1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff)
+    const { digest } = await make(
+      [
+        tarOf([
+          ...basics,
+          { name: 'z', data: bytes('shared'), mode: 0o4755, uid: 1234, gid: 70_000 },
+          { name: 'm', flag: '1', link: 'z' },
+          { name: 'tty', flag: '3' },
+          { name: 'pipe', flag: '6' },
+          pax([
+            ['GNU.sparse.map', '3,2,2000000,1'],
+            ['GNU.sparse.size', '2100000'],
+            ['GNU.sparse.name', 'holes'],
+          ]),
+          { name: 'x', data: bytes('abc') },
+          pax([
+            ['SCHILY.xattr.security.capability', capability],
+            ['path', `odd\n${utf8('é')}\xff`],
+          ]),
+          { name: 'y', data: bytes('y') },
+        ]),
+      ],
+      { whiteouts: 'none' },
+    )
+    const holes = new Uint8Array(2_100_000)
+    holes.set(bytes('ab'), 3)
+    holes.set(bytes('c'), 2_000_000)
+    const lines = await inventory(await open(digest))
+    expect(lines.filter((line) => !/^(|bin|boot|lib|sbin)(\/| )/.test(line))).toEqual([
+      `holes file 644 0:0 1 0 2100000 ${sha256(holes).slice(7)}`,
+      `m file 4755 1234:70000 2 0 6 ${sha256(bytes('shared')).slice(7)}`,
+      `odd\n${utf8('é')}\xff file 644 0:0 1 0 1 ${sha256(bytes('y')).slice(7)} security.capability=${[...capability]}`,
+      'pipe fifo 644 0:0 1 ',
+      'tty character 644 0:0 1 0:0',
+      'z file 4755 1234:70000 2 = m',
+    ])
+  })
+
+  test('lays layers on one another, and on a version', async () => {
+    const { make, open, import: importTar } = newRig()
+    const lower = tarOf([
+      ...basics,
+      dir('etc'),
+      { name: 'etc/a', data: bytes('1') },
+      { name: 'etc/b', data: bytes('1') },
+    ])
+    const upper = tarOf([{ name: 'etc/.wh.a' }, { name: 'etc/b', data: bytes('2') }])
+    const both = await make([lower, upper])
+    expect((await inventory(await open(both.digest))).filter((line) => line.startsWith('etc'))).toEqual([
+      'etc directory 755 0:0 1 ',
+      `etc/b file 644 0:0 1 0 1 ${sha256(bytes('2')).slice(7)}`,
+    ])
+    const base = await make([lower])
+    const onBase = await make(
+      [tarOf([dir('etc'), { name: 'etc/a', flag: '3' }, { name: 'etc/b', data: bytes('2') }])],
+      {
+        base: base.digest,
+        whiteouts: 'overlayfs',
+      },
+    )
+    expect(onBase.digest).toBe(both.digest)
+    expect(onBase.digest).not.toBe(base.digest)
+    const flat = [...basics, dir('etc'), { name: 'etc/b', data: bytes('2') }]
+    expect(await importTar(tarOf(flat))).toEqual(both.manifest)
   })
 
   test('keeps the times of files, which make another image', async () => {
-    const { import: importTar, root } = newRig()
+    const { import: importTar } = newRig()
     const file = { name: 'a.py', data: bytes('pass') }
     const then = await importTar(tarOf([...basics, { ...file, raw: { 136: bytes('15000000000\0') } }]))
     const now = await importTar(tarOf([...basics, { ...file, raw: { 136: bytes('15000000001\0') } }]))
-    expect(now.root.digest).not.toBe(then.root.digest)
-    const [found] = (await root(then)).filter((entry) => entry.name === 'a.py')
-    expect(found?.mtime).toBe(0o15000000000)
-  })
-
-  test('keeps hard links: one inode number, the data once, under the first name', async () => {
-    const { import: importTar, root } = newRig()
-    const image = await importTar(
-      tarOf([
-        ...basics,
-        { name: 'z', data: bytes('shared'), mode: 0o4755 },
-        { name: 'm', flag: '1', link: 'z' },
-        { name: 'a', flag: '1', link: 'm' },
-        { name: 'alone', data: bytes('alone') },
-        { name: 'link', flag: '2', link: 'alone' },
-        { name: 'link2', flag: '1', link: 'link' },
-        { name: 'tty', flag: '3' },
-        { name: 'tty2', flag: '1', link: 'tty' },
-      ]),
-    )
-    const found = new Map((await root(image)).map((entry) => [entry.name, entry]))
-    const [a, m, z] = ['a', 'm', 'z'].map((name) => found.get(name)!)
-    expect([a, m, z].map((entry) => [entry?.ino, entry?.links, entry?.mode])).toEqual(
-      Array(3).fill([a?.ino, 3, 0o104755]),
-    )
-    expect([a, m, z].map((entry) => String.fromCharCode(...entry!.data))).toEqual(['shared', '', ''])
-    expect(found.get('alone')).toMatchObject({ links: 1, data: bytes('alone') })
-    // The kernel has no hard links to symbolic links, so they become two.
-    expect([found.get('link'), found.get('link2')]).toMatchObject([
-      { links: 1, data: bytes('alone') },
-      { links: 1, data: bytes('alone') },
-    ])
-    expect(found.get('link')?.ino).not.toBe(found.get('link2')?.ino)
-    expect(found.get('tty')).toMatchObject({ links: 2, ino: found.get('tty2')?.ino })
-    const shared = [a!.ino, found.get('tty')!.ino]
-    const others = [...found.values()].map(({ ino }) => ino).filter((ino) => !shared.includes(ino))
-    expect(new Set(others).size).toBe(others.length)
-  })
-
-  test('fills the holes of sparse files with zeros', async () => {
-    const { import: importTar, root } = newRig()
-    const image = await importTar(
-      tarOf([
-        ...basics,
-        pax([
-          ['GNU.sparse.map', '3,2,2000000,1'],
-          ['GNU.sparse.size', '2100000'],
-          ['GNU.sparse.name', 'holes'],
-        ]),
-        { name: 'x', data: bytes('abc') },
-      ]),
-    )
-    const holes = (await root(image)).find(({ name }) => name === 'holes')!.data
-    const expected = new Uint8Array(2_100_000)
-    expected.set(bytes('ab'), 3)
-    expected.set(bytes('c'), 2_000_000)
-    expect(Buffer.compare(holes, expected)).toBe(0)
-  })
-
-  test('writes extended attributes as setfattr reads them back, and warns when there is no setfattr', async () => {
-    const capability = Uint8Array.of(1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff)
-    const members = [
-      ...basics,
-      pax([
-        ['SCHILY.xattr.security.capability', capability],
-        ['SCHILY.xattr.user.a%3Db', 'x'],
-      ]),
-      { name: 'usr/bin/ping', mode: 0o755 },
-      { name: 'usr/bin/pong', flag: '1', link: 'usr/bin/ping' },
-      pax([
-        ['SCHILY.xattr.user.empty', ''],
-        ['path', `odd\\name\n${utf8('é')}\xff`],
-      ]),
-      { name: 'x' },
-    ]
-    const { import: importTar, root } = newRig()
-    const image = await importTar(tarOf(members))
-    const dump = (await root(image)).find(({ name }) => name === 'muster/xattrs')
-    expect(dump).toMatchObject({ mode: 0o100600, uid: 0, gid: 0 })
-    expect(String.fromCharCode(...dump!.data)).toBe(
-      [
-        `# file: odd\\134name\\012${utf8('é')}\xff`,
-        'user.empty=0s',
-        '',
-        '# file: usr/bin/ping',
-        'security.capability=0sAQAAAgAgAAAAAAAAAAAAAAAAAP8=',
-        'user.a\\075b=0seA==',
-        '',
-        '',
-      ].join('\n'),
-    )
-    expect(image.warnings).toEqual([
-      'carries extended attributes on 2 files (odd\\name\\x0a\\xc3\\xa9\\xff, usr/bin/ping) ' +
-        'but no setfattr to restore them: add the package attr',
-    ])
-    const able = await importTar(tarOf([...members, { name: 'usr/bin/setfattr', mode: 0o755 }]))
-    expect(able.warnings).toEqual([])
-  })
-
-  test('keeps its own name for attributes to itself', async () => {
-    const { import: importTar, root } = newRig()
-    const image = await importTar(tarOf([...basics, { name: 'muster/xattrs', data: bytes('# file: etc/shadow') }]))
-    expect((await root(image)).map(({ name }) => name)).not.toContain('muster/xattrs')
-    expect(image.warnings).toEqual(['left out muster/xattrs: that name is for what Muster writes'])
-    const attribute = pax([['SCHILY.xattr.user.a', 'b']])
-    await expect(importTar(tarOf([...basics, attribute, { name: 'muster' }]))).rejects.toMatchObject({
-      code: 'ARCHIVE_INVALID',
-      message: expect.stringContaining('muster must be a directory'),
-    })
+    expect(now.segments).not.toEqual(then.segments)
   })
 
   test('warns about what would not boot or not work', async () => {
@@ -221,19 +191,56 @@ describe('an import', () => {
     expect(mixed.architecture).toBe('aarch64')
     expect(mixed.warnings).toEqual(['kernel 6.1.0-18-amd64 is for x86_64, the programs are for aarch64'])
   })
+
+  test('takes a file of more than 4 GiB', { timeout: 300_000 }, async () => {
+    const { make, open } = newRig({ limits: { holes: 2 ** 33 } })
+    const size = 2 ** 32 + 4096
+    const { digest, manifest } = await make(
+      [
+        tarOf([
+          ...basics,
+          zstd,
+          pax([
+            ['GNU.sparse.map', `${size - 3},3`],
+            ['GNU.sparse.size', String(size)],
+            ['GNU.sparse.name', 'opt/large'],
+          ]),
+          { name: 'x', data: bytes('end') },
+        ]),
+      ],
+      { whiteouts: 'none' },
+    )
+    expect(manifest.unpackedSize).toBe(size + 20_000 + 128 + 128)
+    const { tree, contents } = await open(digest)
+    const large = tree.file('opt/large')!
+    expect(large.size).toBe(size)
+    let read = 0
+    let last = new Uint8Array(0)
+    for await (const chunk of contents.read(large)) {
+      read += chunk.length
+      last = chunk
+    }
+    expect([read, new TextDecoder().decode(last.subarray(-3))]).toEqual([size, 'end'])
+  })
 })
 
 describe('an import that fails', () => {
   const large = tarOf([...basics, { name: 'noise', data: noise(3_000_000) }])
 
-  test.each<[string, Uint8Array, object, string, string]>([
+  test.each<[string, Uint8Array, RigOptions, string, string]>([
     ['no tar', bytes('<!doctype html>'.repeat(99)), {}, 'ARCHIVE_INVALID', 'checksum'],
     ['an empty body', new Uint8Array(0), {}, 'ARCHIVE_INVALID', 'cut off'],
     ['a tar cut off', large.subarray(0, 1_000_000), {}, 'ARCHIVE_INVALID', 'noise'],
     ['a gzip cut off', gzipSync(large).subarray(0, 1_000_000), {}, 'ARCHIVE_INVALID', 'cut off'],
+    ['a zstd cut off', zstdCompressSync(large).subarray(0, 1_000_000), {}, 'ARCHIVE_INVALID', 'cut off'],
     ['a way out', tarOf([...basics, { name: '../x' }]), {}, 'ARCHIVE_INVALID', '../x'],
-    ['a gzip bomb', gzipSync(new Uint8Array(2 ** 26)), { ratioFree: 2 ** 20 }, 'ARCHIVE_LIMIT', '200 times'],
-    ['the name of the trailer', tarOf([...basics, { name: 'TRAILER!!!' }]), {}, 'ARCHIVE_INVALID', 'TRAILER!!!'],
+    [
+      'a gzip bomb',
+      gzipSync(new Uint8Array(2 ** 26)),
+      { limits: { ratioFree: 2 ** 20 } },
+      'ARCHIVE_LIMIT',
+      '200 times',
+    ],
     ['no kernel', tarOf(basics.slice(0, 2)), {}, 'IMAGE_UNBOOTABLE', 'install kernel-core'],
     [
       'only a rescue kernel',
@@ -256,16 +263,16 @@ describe('an import that fails', () => {
       'IMAGE_UNBOOTABLE',
       'bin/sh is for ELF machine 3',
     ],
-    ['a root too large', large, { root: 2_000_000 }, 'IMAGE_UNBOOTABLE', 'more than 2000000 bytes'],
-  ])('says why and keeps no temporary file: %s', async (_, tar, limits, code, text) => {
-    const { import: importTar } = newRig(limits)
+  ])('says why and keeps no temporary file: %s', async (_, tar, options, code, text) => {
+    const { import: importTar } = newRig(options)
     const error = await importTar(tar).catch((thrown) => thrown)
     expect(error).toBeInstanceOf(AppError)
     expect(error).toMatchObject({ code, message: expect.stringContaining(text) })
   })
 
-  test('in the middle of its body keeps no temporary file', async () => {
+  test('in the middle of a body has no temporary file with a name, and takes the layer again', async () => {
     const { importer, spool } = newRig()
+    const session = await importer.begin({ layers: [{}], whiteouts: 'none' })
     let given = 0
     const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
       pull(controller) {
@@ -277,15 +284,24 @@ describe('an import that fails', () => {
         given += 50_000
       },
     })
-    await expect(importer.importTar(body)).rejects.toThrow('the client went away')
+    await expect(session.receive(0, body)).rejects.toMatchObject({
+      code: 'REQUEST_INVALID',
+      message: 'layer 0 broke off before its end: send it again',
+    })
     expect(given).toBeGreaterThan(1_000_000)
+    expect(session.needed()).toEqual([0])
+    await expect(session.finish()).rejects.toMatchObject({ code: 'IMPORT_INCOMPLETE' })
+    await session.receive(0, streamOfBytes(large))
+    expect((await session.finish()).manifest.entries).toBe(11)
+    await session.close()
   })
 
   test('stops reading its body', async () => {
     const { importer } = newRig()
+    const session = await importer.begin({ layers: [{}], whiteouts: 'none' })
     let cancelled = false
     let given = 0
-    const start = tarOf([{ name: '../out' }])
+    const start = bytes('no tar'.repeat(100))
     const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
       pull(controller) {
         given += 1
@@ -295,56 +311,58 @@ describe('an import that fails', () => {
         cancelled = true
       },
     })
-    await expect(importer.importTar(body)).rejects.toMatchObject({ code: 'ARCHIVE_INVALID' })
+    await expect(session.receive(0, body)).rejects.toMatchObject({ code: 'ARCHIVE_INVALID' })
     await expect.poll(() => cancelled).toBe(true)
     expect(given).toBeLessThan(5)
+    await session.close()
   })
 
-  test('when the store does keeps no temporary file, and says what the store says', async () => {
-    const { spool, blobs } = newRig()
-    const broken = {
-      ...blobs,
-      add: async (body: ReadableStream) => {
-        await body.getReader().read()
-        throw new Error('the bucket is gone')
-      },
-    }
-    const importer = createImporter({ blobs: broken, spool })
-    await expect(importer.importTar(streamOfBytes(large))).rejects.toThrow('the bucket is gone')
+  test('when the store does, says what the store says, and can be finished when it works again', async () => {
+    let broken = true
+    const { importer } = newRig({
+      around: (blobs) => ({
+        ...blobs,
+        async put(blob, body) {
+          if (!broken) return blobs.put(blob, body)
+          await body.getReader().read()
+          throw new Error('the bucket is gone')
+        },
+      }),
+    })
+    const session = await importer.begin({ layers: [{}], whiteouts: 'none' })
+    await session.receive(0, streamOfBytes(large))
+    await expect(session.finish()).rejects.toThrow('the bucket is gone')
+    expect(session.progress()).toMatchObject({ phase: 'receiving' })
+    broken = false
+    expect((await session.finish()).manifest.entries).toBe(11)
+    await session.close()
   })
 })
 
 test('an importer clears what a killed one left, and nothing else', () => {
-  const { spool, blobs } = newRig()
+  const { spool, stores } = newRig()
   writeFileSync(join(spool, 'import-123.tar'), 'x')
   writeFileSync(join(spool, 'notes.txt'), 'x')
-  createImporter({ blobs, spool })
+  createImporter(stores)
   expect(readdirSync(spool)).toEqual(['notes.txt'])
   rmSync(join(spool, 'notes.txt'))
 })
 
-/** Devices and owners can only be made, and looked at again, by root. */
-const root = process.getuid?.() === 0
-
-describe.skipIf(!root)('a real tree by GNU tar, unpacked again by GNU cpio (as root)', () => {
+describe('a real tree by GNU tar', () => {
   const folder = mkdtempSync(join(tmpdir(), 'muster-tree-'))
   const tree = join(folder, 'tree')
   const deep = `usr/${'d'.repeat(120)}/${'e'.repeat(120)}/${'f'.repeat(120)}`
   afterAll(() => rmSync(folder, { recursive: true }))
 
   beforeAll(() => {
-    for (const path of ['bin', 'boot', 'dev', 'etc', 'lib/modules/6.1.0-18-amd64', 'sbin', deep])
+    for (const path of ['bin', 'boot', 'etc', 'lib/modules/6.1.0-18-amd64', 'sbin', deep])
       mkdirSync(join(tree, path), { recursive: true, mode: 0o755 })
     const run = (command: string, ...args: string[]) => execFileSync(command, args, { cwd: tree })
     run('cp', '/bin/busybox', 'bin/busybox')
     for (const applet of ['sh', 'ls', 'cat']) run('ln', 'bin/busybox', `bin/${applet}`)
     run('ln', '-s', '/bin/busybox', 'sbin/init')
-    run('ln', 'sbin/init', 'sbin/init-too')
-    run('mknod', 'dev/null', 'c', '1', '3')
-    run('mknod', '-m', '640', 'dev/sda', 'b', '8', '0')
-    run('mkfifo', 'dev/pipe')
+    run('mkfifo', 'etc/pipe')
     run('chmod', '6755', 'bin/busybox')
-    run('chown', '1234:70000', 'etc')
     run('chmod', '1777', 'boot')
     writeFileSync(join(tree, 'boot/vmlinuz-6.1.0-18-amd64'), bzImage('6.1.0-18-amd64'))
     writeFileSync(join(tree, deep, 'deep'), 'deep')
@@ -355,67 +373,31 @@ describe.skipIf(!root)('a real tree by GNU tar, unpacked again by GNU cpio (as r
     run('truncate', '-s', '5M', 'etc/sparse')
   })
 
-  /** Type, mode, owner, links, device, size, target and content of everything in a folder, by name. */
-  function inventory(path: string): string[] {
-    const format = '%P %y %m %U:%G %n %D %l\\n'
-    const listing = execFileSync('find', [path, '-mindepth', '1', '-printf', format], { encoding: 'latin1' })
-      .split('\n')
-      .map((line) => line.replace(/ \d+ (?=[^ ]*$)/, ' '))
-    const devices = execFileSync('find', ['.', '-type', 'b', '-o', '-type', 'c'], { cwd: path, encoding: 'utf8' })
-      .trim()
-      .split('\n')
-      .map((name) => `${name} ${execFileSync('stat', ['-c', '%t:%T', name], { cwd: path, encoding: 'utf8' })}`)
-    const sums = execFileSync('sh', ['-c', 'find . -type f -print0 | xargs -0 sha256sum'], {
-      cwd: path,
-      encoding: 'latin1',
-    })
-    return [...listing.sort(), ...devices.sort(), ...sums.split('\n').sort()]
-  }
-
   const pack = (...options: string[]) =>
     execFileSync('tar', ['-C', tree, '-cf', '-', ...options, '.'], { maxBuffer: 2 ** 28 })
 
-  test.each([['gnu'], ['posix'], ['gnu', '--sparse'], ['posix', '--sparse'], ['posix', '--gzip']])(
-    'is the same tree: %s %s',
-    async (format, ...options) => {
-      const { import: importTar, blobs } = newRig()
-      const image = await importTar(pack(`--format=${format}`, ...options))
-      const out = mkdtempSync(join(folder, 'out-'))
-      const cpio = execFileSync('gzip', ['-dc', blobs.file(image.root.digest)], { maxBuffer: 2 ** 28 })
-      expect(cpio.length).toBe(image.root.unpackedSize)
-      execFileSync('cpio', ['-idm', '--quiet'], { cwd: out, input: cpio })
-      // GNU cpio and the kernel make two symbolic links of two names for one.
-      const unlinked = (lines: string[]) => lines.map((line) => line.replace(/^(sbin\/init.* )2 /, '$11 '))
-      expect(unlinked(inventory(out))).toEqual(unlinked(inventory(tree)))
-      expect(inventory(out).length).toBeGreaterThan(40)
-    },
-  )
-
-  test('has one digest, whatever the order in its tar and the times of its directories', async () => {
-    const { import: importTar } = newRig()
-    const first = await importTar(pack('--format=posix', '--sort=name'))
-    utimesSync(join(tree, 'bin'), 2, 2)
+  test('is the same version in every format, sparse or not, compressed or not, in any order', async () => {
+    const { make } = newRig()
     const names = execFileSync('find', ['.', '-printf', '%P\\0'], { cwd: tree, encoding: 'latin1' }).split('\0')
     const list = join(folder, 'names')
     writeFileSync(list, names.filter(Boolean).reverse().join('\0'), 'latin1')
-    const other = execFileSync(
+    const reversed = execFileSync(
       'tar',
-      ['-C', tree, '-cf', '-', '--format=gnu', '--no-recursion', '--null', '-T', list],
+      ['-C', tree, '-cf', '-', '--format=gnu', '--no-recursion', '--null', '-T', list, '.'],
       { maxBuffer: 2 ** 28 },
     )
-    expect(await importTar(other)).toEqual(first)
+    const posix = pack('--format=posix')
+    const tars = [
+      posix,
+      pack('--format=gnu'),
+      pack('--format=gnu', '--sparse'),
+      pack('--format=posix', '--sparse'),
+      pack('--format=posix', '--gzip'),
+      zstdCompressSync(posix),
+      reversed,
+    ]
+    const made = []
+    for (const tar of tars) made.push((await make([tar], { whiteouts: 'none' })).digest)
+    expect(new Set(made).size).toBe(1)
   })
 })
-
-/** Bytes that do not compress. */
-function noise(size: number): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(size)
-  let state = 1
-  for (let at = 0; at < size; at++) {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    out[at] = state
-  }
-  return out
-}

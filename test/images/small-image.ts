@@ -1,14 +1,19 @@
 /** Small images for tests: what an import needs to see, and nothing else. */
+import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
-import type { ArchiveLimits } from '../../src/archive/limits.ts'
+import type { Digest } from '../../src/blobs/digest.ts'
 import { fsBlobStore } from '../../src/blobs/fs.ts'
-import type { Bytes, Descriptor } from '../../src/blobs/store.ts'
-import { createImporter } from '../../src/images/import.ts'
+import type { BlobStore, Bytes, Descriptor } from '../../src/blobs/store.ts'
+import type { Content, Contents } from '../../src/images/contents.ts'
+import { createImporter, type ImporterOptions } from '../../src/images/import.ts'
+import type { ImportRequest } from '../../src/images/importer.ts'
 import type { ImageManifest } from '../../src/images/manifest.ts'
-import { type CpioMember, readCpio } from '../archive/cpio-reader.ts'
+import { openImage } from '../../src/images/open.ts'
+import type { OpenedImage } from '../../src/images/opened-image.ts'
+import type { Inode } from '../../src/images/tree.ts'
+import { openRegistry } from '../../src/registry/sqlite.ts'
 import { archive, bytes, type Member, member } from '../archive/tar-writer.ts'
 
 /** An ELF header of a 64-bit little-endian program for `machine` (62 is x86-64), and some more. */
@@ -47,39 +52,98 @@ export const basics: Member[] = [
 export const tarOf = (members: (Member | Uint8Array)[]): Uint8Array<ArrayBuffer> =>
   archive(...members.map((part) => (part instanceof Uint8Array ? part : member(part))))
 
+/** What a test may want otherwise. */
+export type RigOptions = Omit<Partial<ImporterOptions>, 'blobs' | 'spool' | 'registry'> & {
+  /** Stands between the importer and the store. */
+  around?: (blobs: BlobStore) => BlobStore
+}
+
 /** An importer on folders of its own, and ways to look at what it leaves. */
-export function rig(limits: Partial<ArchiveLimits & { root: number }> = {}) {
+export function rig({ around = (blobs) => blobs, ...options }: RigOptions = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'muster-import-'))
   const spool = join(folder, 'spool')
+  const registry = openRegistry(join(folder, 'registry.db'))
   const blobs = fsBlobStore(join(folder, 'blobs'))
-  const importer = createImporter({ blobs, spool, limits })
+  const stores = { blobs: around(blobs), spool, registry: registry.database }
+  const importer = createImporter({ ...stores, ...options })
   const read = async ({ digest }: Pick<Descriptor, 'digest'>): Promise<Uint8Array<ArrayBuffer>> =>
     new Uint8Array(await new Response(await blobs.open(digest)).arrayBuffer())
+
+  /** Sends what is needed of the layers, each in chunks, and finishes. */
+  async function make(layers: Uint8Array[], { chunk, ...request }: Partial<ImportRequest> & { chunk?: number } = {}) {
+    const session = await importer.begin({ layers: layers.map(() => ({})), whiteouts: 'oci', ...request })
+    try {
+      const sent = session.needed()
+      for (const at of sent) await session.receive(at, streamOfBytes(layers[at]!, chunk))
+      return { ...(await session.finish()), sent }
+    } finally {
+      await session.close()
+    }
+  }
+
   return {
     folder,
     spool,
     blobs,
+    registry: registry.database,
+    stores,
     importer,
     read,
-    import: (tar: Uint8Array, chunk?: number) => importer.importTar(streamOfBytes(tar, chunk)),
-    /** The entries of an image's root archive. */
-    root: async (image: ImageManifest): Promise<CpioMember[]> =>
-      readCpio(new Uint8Array(gunzipSync(await read(image.root)))),
-    /** What is still open or lies about in the folder. */
+    make,
+    /** Imports one root tree. */
+    import: async (tar: Uint8Array, chunk = 65_536): Promise<ImageManifest> =>
+      (await make([tar], { whiteouts: 'none', chunk })).manifest,
+    open: (digest: Digest): Promise<OpenedImage> => openImage(blobs, digest),
+    /** What lies about in the folder, or is still open there. */
     leftovers: () => [
+      ...[...importer.running()].map(({ id }) => `import ${id}`),
       ...readdirSync(spool),
       ...(readdirSync(folder).includes('blobs') ? readdirSync(join(folder, 'blobs', 'incoming')) : []),
       ...readdirSync('/proc/self/fd').flatMap((fd) => {
         try {
           const path = readlinkSync(`/proc/self/fd/${fd}`)
-          return path.startsWith(folder) ? [path] : []
+          return path.startsWith(folder) && !path.includes('registry.db') ? [path] : []
         } catch {
           return []
         }
       }),
     ],
-    remove: () => rmSync(folder, { recursive: true }),
+    remove() {
+      registry.close()
+      rmSync(folder, { recursive: true })
+    },
   }
+}
+
+/** Everything in a version, a line each: type, mode, owner, what it is; files by the digest of their bytes as they are read. */
+export async function inventory({ tree, contents }: Pick<OpenedImage, 'tree' | 'contents'>): Promise<string[]> {
+  const first = new Map<Inode, string>()
+  const lines: string[] = []
+  for (const path of tree.paths) {
+    const inode = tree.get(path)!
+    const { type, mode, uid, gid, mtime, links } = inode
+    const before = first.get(inode)
+    first.set(inode, path)
+    const what =
+      before !== undefined
+        ? `= ${before}`
+        : inode.type === 'file'
+          ? `${mtime} ${inode.size} ${await digestIn(contents, inode)}`
+          : inode.type === 'link'
+            ? `-> ${inode.target}`
+            : 'major' in inode
+              ? `${inode.major}:${inode.minor}`
+              : ''
+    const xattrs = [...(inode.xattrs ?? [])].sort().map(([name, value]) => ` ${name}=${[...value]}`)
+    lines.push(`${path} ${type} ${mode.toString(8)} ${uid}:${gid} ${links} ${what}${xattrs.join('')}`)
+  }
+  return lines
+}
+
+async function digestIn(contents: Contents, file: Content): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of contents.read(file)) hash.update(chunk)
+  return hash.digest('hex')
 }
 
 /** Bytes as a request's body would bring them. */
@@ -92,4 +156,17 @@ export function streamOfBytes(all: Uint8Array, chunk = 65_536): Bytes {
       if (at >= all.length) controller.close()
     },
   })
+}
+
+/** Bytes that do not compress; another seed gives others. */
+export function noise(size: number, seed = 1): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(size)
+  let state = seed
+  for (let at = 0; at < size; at++) {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    out[at] = state
+  }
+  return out
 }
