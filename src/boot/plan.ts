@@ -2,7 +2,7 @@
 import type { Digest } from '../blobs/digest.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
 import { selectKernel } from '../images/kernel-version.ts'
-import type { Architecture, CpioRoot, Kernel } from '../images/manifest.ts'
+import type { Architecture, BlobReference, Kernel } from '../images/manifest.ts'
 import type { OverlaySource } from '../overlays/store.ts'
 import { inherit, lineage, type Member } from '../registry/inherit.ts'
 import type { Effective, Json, RootKind } from '../registry/settings.ts'
@@ -19,7 +19,7 @@ export type BootPlan = {
   revision: number
   image: { name: string; version: number; digest: Digest; architecture: Architecture }
   kernel: Kernel
-  root: CpioRoot & { mode: BootableRoot; limit?: string }
+  root: { mode: BootableRoot; limit?: string }
   overlays: { system: PlannedOverlay[]; runtime: PlannedOverlay[] }
   /** Kernel arguments in order, without those that the script adds itself (`initrd=…`). */
   args: string[]
@@ -59,7 +59,7 @@ export async function planBoot({ node, snapshot, overlays }: PlanInput): Promise
   const image = `${version.image}@${version.number}`
   const kernel = await about(
     node,
-    (async () => selectKernel(version.manifest.kernels, settings.kernel?.version))(),
+    (async () => selectKernel(version.summary.kernels, settings.kernel?.version))(),
     `image ${image} has `,
   )
   const names = overlayNames(settings)
@@ -74,10 +74,10 @@ export async function planBoot({ node, snapshot, overlays }: PlanInput): Promise
       name: version.image,
       version: version.number,
       digest: version.digest,
-      architecture: version.manifest.architecture,
+      architecture: version.summary.architecture,
     },
     kernel,
-    root: { ...version.manifest.root, mode: root.mode, ...(size !== undefined && { limit: size }) },
+    root: { mode: root.mode, ...(size !== undefined && { limit: size }) },
     overlays: { system, runtime },
     args: settings.kernel?.args ?? [],
     init: settings.init ?? bootDefaults.init,
@@ -88,7 +88,7 @@ export async function planBoot({ node, snapshot, overlays }: PlanInput): Promise
       ...(names.system.includes('base')
         ? []
         : ['the overlay base is not among the system overlays: the image must bring its own /init']),
-      ...version.manifest.warnings,
+      ...version.summary.warnings,
     ],
   }
 }
@@ -99,12 +99,15 @@ const overlayNames = (settings: Effective): { system: readonly string[]; runtime
   runtime: settings.overlays?.runtime ?? bootDefaults.overlays.runtime,
 })
 
-/** What an attempt remembers of its plan. */
-export const planRecord = ({ revision, image, kernel, root, overlays, script }: BootPlan): Json => ({
+/** What an attempt remembers of its plan and the root archive that goes with it. */
+export const planRecord = (
+  { revision, image, kernel, root, overlays, script }: BootPlan,
+  archive: BlobReference,
+): Json => ({
   revision,
   image,
   kernel: { version: kernel.version, digest: kernel.digest },
-  root: { mode: root.mode, digest: root.digest },
+  root: { mode: root.mode, digest: archive.digest },
   overlays,
   script,
 })

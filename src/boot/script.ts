@@ -2,6 +2,7 @@
 import type { Assets } from '../assets/assets.ts'
 import { hexOf } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
+import type { BlobReference } from '../images/manifest.ts'
 import { parseTemplate, renderTemplate, type Template } from '../overlays/template.ts'
 import { grubArgument, grubFile, grubWord } from './grub.ts'
 import { ipxeText, type Place, unsafe } from './ipxe.ts'
@@ -105,9 +106,9 @@ export function fillScript({ parts, excess }: Script, filling: Filling): ScriptT
 export function plannedView(
   plan: BootPlan,
   loader: Loader,
-  around: { cluster: string; url: string; tags: Record<string, string> },
+  around: { cluster: string; url: string; tags: Record<string, string>; root: BlobReference },
 ): ScriptView {
-  const { url, cluster, tags } = around
+  const { url, cluster, tags, root } = around
   const fileOf = (path: string) => fileUrl(loader, `${url}${path}`)
   const mine = `/boot/${holes.mac}/${holes.attempt}`
   return {
@@ -126,7 +127,7 @@ export function plannedView(
     boot: {
       kernel: fileOf(blobPath(plan.kernel)),
       initrds: [
-        { name: 'root.img', url: fileOf(blobPath(plan.root)) },
+        { name: 'root.img', url: fileOf(blobPath(root)) },
         { name: 'ticket.img', url: fileOf(`${mine}/ticket.cpio`) },
         { name: 'system.img', url: fileOf(`${mine}/system.cpio`) },
         ...(plan.overlays.runtime.length > 0 ? [{ name: 'runtime.img', url: fileOf(`${mine}/runtime.cpio`) }] : []),

@@ -9,6 +9,7 @@ import { localDisk } from './defaults.ts'
 import { legible } from './ipxe.ts'
 import type { Loader } from './loaders.ts'
 import { type BootPlan, planBoot, planRecord } from './plan.ts'
+import type { FindRoot } from './root.ts'
 import {
   againUrl,
   holes,
@@ -25,7 +26,7 @@ export type NodeScript = { script: Script; plan?: Pick<BootPlan, 'image' | 'warn
 
 /** Makes scripts. */
 export type Scripts = {
-  /** The script of a known node. Throws as `planBoot` does, `SCRIPT_UNSAFE` and `TEMPLATE_INVALID`. */
+  /** The script of a known node. Throws as `planBoot` and `rootOf` do, `SCRIPT_UNSAFE` and `TEMPLATE_INVALID`. */
   ofNode(node: Member, snapshot: Snapshot, loader: Loader): Promise<NodeScript>
   /** The script that says why a known node cannot boot, and asks again. */
   unplanned(name: string, why: string, loader: Loader): Promise<Script>
@@ -48,10 +49,11 @@ const decisive = ['image', 'kernel', 'root', 'stages', 'init', 'script', 'onFail
 export function bootScripts(around: {
   assets: Assets
   overlays: Pick<OverlaySource, 'find'>
+  rootOf: FindRoot
   cluster: string
   url: string
 }): Scripts {
-  const { assets, overlays, cluster, url } = around
+  const { assets, overlays, rootOf, cluster, url } = around
   const templateAt = scriptTemplates(assets)
   let kept = { stamp: '', scripts: new Map<string, Promise<NodeScript>>() }
   let fixed = { version: '', scripts: new Map<string, Promise<Script>>() }
@@ -82,8 +84,9 @@ export function bootScripts(around: {
       return { script, record: { revision: snapshot.revision, script: localDisk } }
     }
     const plan = await planBoot({ node, snapshot, overlays })
-    const script = await render(loader, plan.script, plannedView(plan, loader, { cluster, url, tags }))
-    return { script, plan: { image: plan.image, warnings: plan.warnings }, record: planRecord(plan) }
+    const root = await rootOf(plan.image)
+    const script = await render(loader, plan.script, plannedView(plan, loader, { cluster, url, tags, root }))
+    return { script, plan: { image: plan.image, warnings: plan.warnings }, record: planRecord(plan, root) }
   }
 
   /** A script that depends on nothing but the assets. */

@@ -5,6 +5,7 @@ import { overlayArchives } from '../boot/archives.ts'
 import { explainBoot } from '../boot/explain.ts'
 import { outcomeOf, outcomes } from '../boot/outcome.ts'
 import { planBoot } from '../boot/plan.ts'
+import { rootIfMade } from '../boot/root.ts'
 import { fillScript } from '../boot/script.ts'
 import { bootScripts } from '../boot/scripts.ts'
 import { overlaySource } from '../overlays/store.ts'
@@ -27,12 +28,7 @@ const planSchema = z
     revision: z.int(),
     image: z.object({ name: z.string(), version: z.int(), digest, architecture: z.string() }),
     kernel: sized.extend({ version: z.string(), path: z.string() }),
-    root: sized.extend({
-      kind: z.string(),
-      unpackedSize: z.int(),
-      mode: z.enum(['initramfs', 'tmpfs']),
-      limit: z.string().optional(),
-    }),
+    root: z.object({ mode: z.enum(['initramfs', 'tmpfs']), limit: z.string().optional() }),
     overlays: z.object({ system: z.array(plannedOverlay), runtime: z.array(plannedOverlay) }),
     args: z.array(z.string()),
     init: z.string(),
@@ -73,7 +69,14 @@ const show = createRoute({
       z.object({
         plan: planSchema,
         explain: z.array(explanationSchema),
-        archives: z.object({ system: sized, runtime: sized }),
+        archives: z.object({
+          system: sized,
+          runtime: sized,
+          root: sized
+            .extend({ unpackedSize: z.int(), warnings: z.array(z.string()) })
+            .nullable()
+            .openapi({ description: 'The image as one archive; null until it is made' }),
+        }),
         url: z.string(),
       }),
       'The plan',
@@ -89,7 +92,7 @@ const script = createRoute({
   request: { params, query: z.object({ loader: z.enum(['ipxe', 'grub']).optional() }) },
   responses: {
     200: { description: 'The script', content: { 'text/plain': { schema: z.string() } } },
-    ...refusals(...planRefusals, 'SCRIPT_UNSAFE'),
+    ...refusals(...planRefusals, 'SCRIPT_UNSAFE', 'IMAGE_PREPARING'),
   },
 })
 
@@ -106,9 +109,9 @@ const attemptsByDefault = 10
 
 /** Mounted at `/api/boot`. */
 export const bootApiRoutes = (services: Services) => {
-  const { registry, activity, journal, assets, cluster, url, now } = services
+  const { registry, activity, journal, assets, roots, cluster, url, now } = services
   const overlays = overlaySource(services)
-  const scripts = bootScripts({ assets, overlays, cluster, url })
+  const scripts = bootScripts({ assets, overlays, rootOf: rootIfMade(roots), cluster, url })
   const archives = overlayArchives({ registry, assets, overlays, cluster, url })
   const snapshots = createSnapshots(registry)
   return apiRoutes()
@@ -116,16 +119,17 @@ export const bootApiRoutes = (services: Services) => {
       const node = await getNode(registry, c.req.valid('param').node)
       const snapshot = await snapshots()
       const plan = await planBoot({ node, snapshot, overlays })
-      const [system, runtime] = await Promise.all([
+      const [system, runtime, root] = await Promise.all([
         archives.ofNode(node, 'system', snapshot),
         archives.ofNode(node, 'runtime', snapshot),
+        roots.find(plan.image.digest),
       ])
       const sizeOf = ({ bytes, digest }: typeof system) => ({ digest, size: bytes.length })
       return c.json(
         {
           plan,
           explain: explainBoot(node, snapshot.profiles),
-          archives: { system: sizeOf(system), runtime: sizeOf(runtime) },
+          archives: { system: sizeOf(system), runtime: sizeOf(runtime), root: root ?? null },
           url,
         },
         200,

@@ -16,6 +16,7 @@ import { type Attempts, type OpenAttempt, openAttempts, type Random, randomBytes
 import { type KnownMachine, knownMachines } from '../boot/known-machines.ts'
 import { checkArchitecture, difference, type Loader } from '../boot/loaders.ts'
 import { otherMacs, plain, readFacts, readMac } from '../boot/machine.ts'
+import { rootInTime } from '../boot/root.ts'
 import { fillScript, type Script, type ScriptText } from '../boot/script.ts'
 import { bootScripts } from '../boot/scripts.ts'
 import { createSightings } from '../boot/sightings.ts'
@@ -31,18 +32,23 @@ import { onNotFound } from './errors.ts'
 /** What the app and tests may give. */
 export type BootOptions = { attempts?: Attempts; random?: Random }
 
-/** Seconds that an unknown or unplanned machine waits before it asks again; which of them is left to chance. */
-const waits = { least: 15, most: 45 }
+/** Seconds that a machine waits before it asks again; which of them is left to chance. */
+const pauses = {
+  /** One that is unknown or cannot boot: somebody has to do something first. */
+  longer: { least: 15, most: 45 },
+  /** One whose image is being prepared. */
+  preparing: { least: 5, most: 14 },
+}
 /** Seconds that a planned machine waits at most, besides what its script says, before it tries again. */
 const mostRetryJitter = 9
 
 /** Mounted at `/`. */
 export function bootRoutes(services: Services, options: BootOptions = {}) {
-  const { registry, assets, cluster, url, log, presence } = services
+  const { registry, assets, roots, cluster, url, log, presence } = services
   const bytes = options.random ?? randomBytes()
   const attempts = options.attempts ?? openAttempts(services, { random: bytes })
   const overlays = overlaySource(services)
-  const scripts = bootScripts({ assets, overlays, cluster, url })
+  const scripts = bootScripts({ assets, overlays, rootOf: rootInTime(roots), cluster, url })
   const archives = overlayArchives({ registry, assets, overlays, cluster, url })
   const snapshots = createSnapshots(registry)
   const isWorthNoting = createSightings()
@@ -80,8 +86,9 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
       return send(fillScript(script, { node, mac, attempt, jitter: seconds(0, mostRetryJitter) }))
     } catch (error) {
       // What is the admin's to repair is told on the machine's screen; what is ours is a 5xx, and the caller tries again.
-      if (!(error instanceof AppError) || statusOf[error.code] >= 500) throw error
-      return send(waiting(await scripts.unplanned(node, error.message, loader), mac))
+      if (!(error instanceof AppError) || (statusOf[error.code] >= 500 && !ours.includes(error.code))) throw error
+      const pause = error.code === 'IMAGE_PREPARING' ? pauses.preparing : pauses.longer
+      return send(waiting(await scripts.unplanned(node, error.message, loader), mac, pause))
     }
   }
 
@@ -97,8 +104,8 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
     )
   }
 
-  const waiting = (script: Script, mac: string): ScriptText =>
-    fillScript(script, { node: 'none', mac, attempt: 'none', jitter: seconds(waits.least, waits.most) })
+  const waiting = (script: Script, mac: string, { least, most } = pauses.longer): ScriptText =>
+    fillScript(script, { node: 'none', mac, attempt: 'none', jitter: seconds(least, most) })
 
   async function attemptFile(c: Context, attempt: OpenAttempt, file: string): Promise<Response> {
     if (file === 'ticket.cpio') return archive(ticketArchive(await attempts.mint(attempt)))
@@ -141,6 +148,9 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
   })
   return routes
 }
+
+/** Faults of the service that only a person or time repairs: the machine says so and asks again. */
+const ours: readonly string[] = ['IMAGE_PREPARING', 'BLOB_CORRUPT', 'UNSUPPORTED']
 
 /** What a script calls a machine whose MAC nobody could read. */
 const unknownMac = 'unknown'

@@ -6,12 +6,14 @@ import type { Assets } from '../../src/assets/assets.ts'
 import { fsAssets } from '../../src/assets/fs.ts'
 import { createToken } from '../../src/auth/tokens.ts'
 import { digestOf } from '../../src/blobs/digest.ts'
-import type { Architecture, ImageManifest } from '../../src/images/manifest.ts'
+import { foundRootArchives } from '../../src/images/found-roots.ts'
+import { type Architecture, type CpioRoot, type ImageManifest, summaryOf } from '../../src/images/manifest.ts'
+import { canonicalJson } from '../../src/registry/canonical.ts'
 import { addVersion } from '../../src/registry/images.ts'
 import { parseMember } from '../../src/registry/members.ts'
 import { changeNodes } from '../../src/registry/nodes.ts'
 import { changeProfile } from '../../src/registry/profiles.ts'
-import type { RegistryDatabase, Scope } from '../../src/registry/schema.ts'
+import { type RegistryDatabase, rootArchives, type Scope } from '../../src/registry/schema.ts'
 import type { Settings } from '../../src/registry/settings.ts'
 import type { Services } from '../../src/services.ts'
 import { sqliteDatabases } from '../databases.ts'
@@ -23,7 +25,7 @@ export type Seeds = {
   /** Makes a node; `mac` goes to its netdev `default`. */
   seedNode(name: string, mac: string, settings?: Settings, profiles?: string[]): Promise<void>
   seedProfile(name: string, settings: Settings, profiles?: string[]): Promise<void>
-  /** Adds a version of an image, whose blobs are not there. */
+  /** Adds a version of an image, whose blobs are not there, with the root archive of {@link imageRoot}. */
   seedImage(name: string, changes?: Partial<ImageManifest>): Promise<void>
   seedToken(scope: Scope): Promise<string>
 }
@@ -48,7 +50,11 @@ export const seedsFor = (registry: RegistryDatabase): Seeds => ({
   },
   async seedImage(name, changes = {}) {
     const manifest = { ...(await imageManifest(name)), ...changes }
-    await addVersion(registry, editor, { image: name, manifest, source: 'test', current: true })
+    const digest = await digestOf(new TextEncoder().encode(canonicalJson(manifest)))
+    const summary = summaryOf(manifest)
+    const root = await imageRoot(name)
+    await registry.batch([registry.insert(rootArchives).values({ image: digest, root }).onConflictDoNothing()])
+    await addVersion(registry, editor, { image: name, digest, summary, source: 'test', provenance: {}, current: true })
   },
   async seedToken(scope) {
     return (await createToken(registry, { name: scope, scope }, editor)).token
@@ -67,13 +73,25 @@ export async function imageManifest(name: string, architecture: Architecture = '
     ...(await blob(version, 14_000_000)),
   })
   return {
+    schema: 1,
     architecture,
     kernels: [await kernel('6.12.0-55.el10'), await kernel('5.14.0-570.el9')],
-    root: { kind: 'cpio-gzip', ...(await blob('root', 700_000_000)), unpackedSize: 2_000_000_000 },
+    compression: 'zstd',
+    segments: [{ ...(await blob('segment', 650_000_000)), unpackedSize: 2_050_000_000, entries: 40_000 }],
+    index: { ...(await blob('index', 900_000)), unpackedSize: 6_000_000 },
     entries: 40_000,
+    unpackedSize: 2_000_000_000,
     warnings: [],
   }
 }
+
+/** The root archive of an image of {@link imageManifest}. */
+export const imageRoot = async (name: string): Promise<CpioRoot> => ({
+  digest: await digestOf(new TextEncoder().encode(`${name} root`)),
+  size: 700_000_000,
+  unpackedSize: 2_010_000_000,
+  warnings: [],
+})
 
 /** The address that the services of tests go by. */
 export const url = 'http://10.0.0.1:9873'
@@ -115,6 +133,7 @@ export async function testServices(
     journal: createJournal({ database: databases.activity, log, schedule: () => {}, now: clock.now }),
     presence: createPresence(100),
     blobs: unusedBlobs,
+    roots: foundRootArchives(databases.registry),
     assets: shippedAssets(),
     url,
     cluster: 'cluster',
@@ -138,6 +157,9 @@ const unusedBlobs: Services['blobs'] = {
   open: unused,
   put: unused,
   add: unused,
+  keep: unused,
   delete: unused,
+  check: unused,
+  quarantine: unused,
   list: unused,
 }

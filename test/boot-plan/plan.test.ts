@@ -40,7 +40,7 @@ describe('a plan', () => {
       revision: 2,
       image: { name: 'rocky9', version: 1, architecture: 'x86_64' },
       kernel: manifest.kernels[0],
-      root: { ...manifest.root, mode: 'initramfs' },
+      root: { mode: 'initramfs' },
       args: [],
       init: '/sbin/init',
       script: 'default',

@@ -8,7 +8,7 @@ import { fillScript, plannedView, renderScript, type ScriptView } from '../../sr
 import { AppError } from '../../src/errors.ts'
 import { parseTemplate } from '../../src/overlays/template.ts'
 import { type Settings, settingsSchema } from '../../src/registry/settings.ts'
-import { imageManifest, shippedAssets, url } from './fixtures.ts'
+import { imageManifest, imageRoot, shippedAssets, url } from './fixtures.ts'
 import { grubStructureOf, parseGrub } from './grub-parser.ts'
 import { parseIpxe, structureOf } from './ipxe-parser.ts'
 
@@ -24,6 +24,7 @@ goto x
 `
 const shipped = async (path: string) => (await shippedAssets().text(path)) ?? ''
 const manifest = await imageManifest('rocky9')
+const root = await imageRoot('rocky9')
 const filling = { node: 'n001', mac: '52:54:00:00:00:01', attempt: 'a'.repeat(32), jitter: '7' }
 
 /** What the plan and the tags of a node say, with the rest as it always is. */
@@ -51,7 +52,7 @@ const viewOf = ({ args, tags, image, version, init, size }: Said, loader: Loader
     revision: 1,
     image: { name: image, version: 1, digest: `sha256:${'0'.repeat(64)}`, architecture: 'x86_64' },
     kernel: { ...manifest.kernels[0]!, version },
-    root: { ...manifest.root, mode: 'tmpfs', limit: size },
+    root: { mode: 'tmpfs', limit: size },
     overlays: { system: [], runtime: [{ name: 'hosts', digest: `sha256:${'1'.repeat(64)}` }] },
     args,
     init,
@@ -59,7 +60,7 @@ const viewOf = ({ args, tags, image, version, init, size }: Said, loader: Loader
     onFailure: 'retry',
     warnings: [],
   }
-  return plannedView(plan, loader, { cluster: 'cluster', url, tags })
+  return plannedView(plan, loader, { cluster: 'cluster', url, tags, root })
 }
 
 /** The script, or the refusal's code and field. */
