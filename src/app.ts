@@ -2,6 +2,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { openAttempts } from './boot/attempts.ts'
+import { blobCareRoutes } from './routes/blob-care.ts'
 import { blobRoutes } from './routes/blobs.ts'
 import { bootRoutes } from './routes/boot.ts'
 import { bootApiRoutes } from './routes/boot-api.ts'
@@ -10,12 +11,18 @@ import { docsRoutes } from './routes/docs.ts'
 import { onError, onMethodNotAllowed, onNotFound } from './routes/errors.ts'
 import { guard } from './routes/guard.ts'
 import { healthRoutes } from './routes/health.ts'
+import { imageDiffRoutes } from './routes/image-diff.ts'
+import { imageFileRoutes } from './routes/image-files.ts'
+import { imagePrepareRoutes } from './routes/image-prepare.ts'
+import { imageVersionRoutes } from './routes/image-versions.ts'
 import { imageRoutes } from './routes/images.ts'
+import { importRoutes } from './routes/imports.ts'
 import { nodeRoutes } from './routes/nodes.ts'
 import { nodeBulkRoutes } from './routes/nodes-bulk.ts'
 import { overlayRoutes } from './routes/overlays.ts'
 import { profileRoutes } from './routes/profiles.ts'
 import { revisionRoutes } from './routes/revisions.ts'
+import { rolloutRoutes } from './routes/rollouts.ts'
 import { selfRoutes } from './routes/self.ts'
 import { tokenRoutes } from './routes/tokens.ts'
 import { whoamiRoutes } from './routes/whoami.ts'
@@ -33,7 +40,14 @@ export function createApp(services: Services) {
     .route('/api/nodes', nodeRoutes(services))
     .route('/api/nodes', nodeBulkRoutes(services))
     .route('/api/profiles', profileRoutes(services))
+    .route('/api/images', importRoutes(services))
     .route('/api/images', imageRoutes(services))
+    .route('/api/images', imageVersionRoutes(services))
+    .route('/api/images', imagePrepareRoutes(services))
+    .route('/api/images', imageFileRoutes(services))
+    .route('/api/images', imageDiffRoutes(services))
+    .route('/api/blobs', blobCareRoutes(services))
+    .route('/api/rollouts', rolloutRoutes(services))
     .route('/api/overlays', overlayRoutes(services))
     .route('/api/boot', bootApiRoutes(services))
     .route('/api/discovered', discoveredRoutes(services))

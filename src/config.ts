@@ -29,6 +29,10 @@ export type Config = {
   tokenFile: string
   blobs: { driver: string; options: Record<string, unknown> }
   hotBlobs: number
+  /** Milliseconds between two collections of garbage; `undefined` is never. */
+  collectEvery: number | undefined
+  /** Seconds for which blobs are spared that nobody refers to. */
+  collectGrace: number
   log: 'error' | 'warn' | 'info'
 }
 
@@ -44,6 +48,21 @@ const size = z
     const [, digits, unit = ''] = /^(\d+)([KMG]?)$/.exec(text) ?? []
     return Number(digits) * units[unit as keyof typeof units]
   })
+
+const secondsOf = { m: 60, h: 3600, d: 86_400 }
+
+/** A duration within bounds, in seconds. */
+const duration = (least: string, most: string) => {
+  const seconds = (text: string) => Number(text.slice(0, -1)) * secondsOf[text.slice(-1) as keyof typeof secondsOf]
+  return z
+    .string()
+    .refine(
+      (text) =>
+        /^[1-9][0-9]{0,5}[mhd]$/.test(text) && seconds(text) >= seconds(least) && seconds(text) <= seconds(most),
+      `must be a duration from ${least} to ${most}, such as 90m, 24h or 2d`,
+    )
+    .transform(seconds)
+}
 
 const port = z
   .string()
@@ -108,6 +127,13 @@ const schema = z.object({
     .meta({ description: 'where blobs are kept: `fs` (files below `$MUSTER_DATA/blobs`) or an unstorage driver' }),
   MUSTER_BLOBS_OPTIONS: options.prefault('{}').meta({ description: 'options of that driver, as JSON' }),
   MUSTER_HOT_BLOBS: size.prefault('256M').meta({ description: 'memory for blobs that many nodes ask for at once' }),
+  MUSTER_COLLECT_EVERY: z
+    .union([z.literal('never'), duration('10m', '14d')], 'must be never, or a duration from 10m to 14d such as 24h')
+    .prefault('24h')
+    .meta({ description: 'how often blobs are deleted that nobody refers to, or `never`' }),
+  MUSTER_COLLECT_GRACE: duration('10m', '3650d').prefault('24h').meta({
+    description: 'for how long such blobs are kept; longer than an import takes',
+  }),
   MUSTER_LOG: z
     .enum(['error', 'warn', 'info'], 'must be error, warn or info')
     .prefault('info')
@@ -167,6 +193,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, cw
     tokenFile: pathOf('MUSTER_TOKEN_FILE', join(data, 'admin.token')),
     blobs: { driver: known.MUSTER_BLOBS, options: known.MUSTER_BLOBS_OPTIONS },
     hotBlobs: known.MUSTER_HOT_BLOBS,
+    collectEvery: known.MUSTER_COLLECT_EVERY === 'never' ? undefined : known.MUSTER_COLLECT_EVERY * 1000,
+    collectGrace: known.MUSTER_COLLECT_GRACE,
     log: known.MUSTER_LOG,
   }
 }

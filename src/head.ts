@@ -10,7 +10,8 @@ import { createPresence, type Presence } from './activity/presence.ts'
 import { openActivity } from './activity/sqlite.ts'
 import { createApp } from './app.ts'
 import { fsAssets } from './assets/fs.ts'
-import { hotBlobs } from './blobs/hot.ts'
+import type { Digest } from './blobs/digest.ts'
+import { hotBlobs, withHotBlobs } from './blobs/hot.ts'
 import { type Sent, withBlobSender } from './blobs/sender.ts'
 import type { Config } from './config.ts'
 import { AppError } from './errors.ts'
@@ -18,9 +19,17 @@ import { firstAddress } from './head/addresses.ts'
 import { provideAdminToken } from './head/admin-token.ts'
 import { openBlobs } from './head/blobs.ts'
 import { drainable } from './head/drain.ts'
+import { jittered } from './head/jitter.ts'
+import { startTicker } from './head/ticker.ts'
+import { collect } from './images/collect.ts'
 import { createImporter } from './images/import.ts'
+import { createRootArchives } from './images/make-root.ts'
+import { openImage } from './images/open.ts'
+import { openedImages } from './images/opened-images.ts'
+import { readPackages } from './images/packages/read.ts'
 import type { Log } from './log.ts'
 import { openRegistry } from './registry/sqlite.ts'
+import { stepRollouts } from './rollouts/run.ts'
 import { plainAddress } from './routes/client-address.ts'
 
 /** A service that runs. */
@@ -37,6 +46,10 @@ export type HeadOptions = {
   log: Log
   /** Milliseconds that running transfers have when the service stops. */
   grace?: number
+  /** Milliseconds between two looks at rollouts. */
+  rolloutPause?: number
+  /** Seconds for which blobs that nobody refers to are spared at least: ten minutes; tests cannot wait so long. */
+  leastGrace?: number
 }
 
 /** Addresses whose last boot is remembered. */
@@ -48,7 +61,10 @@ type Fetch = Parameters<typeof getRequestListener>[0]
  * Starts the service. The port is taken first, so that a second start harms nothing; requests wait until all is open.
  * Throws an error whose message says what to do when the port or the data folder cannot be had.
  */
-export async function startHead(config: Config, { log, grace = 30_000 }: HeadOptions): Promise<Head> {
+export async function startHead(
+  config: Config,
+  { log, grace = 30_000, leastGrace = 600, rolloutPause = 5000 }: HeadOptions,
+): Promise<Head> {
   await makeDataFolder(config.data, log)
   const { promise: ready, resolve: serve } = Promise.withResolvers<Fetch>()
   const server = createServer(
@@ -78,7 +94,9 @@ export async function startHead(config: Config, { log, grace = 30_000 }: HeadOpt
       schedule: (flush) => void setTimeout(flush, 50).unref(),
     })
     opened.push(() => journal.flush())
-    const blobs = await openBlobs(config, log)
+    const hot = hotBlobs({ limit: config.hotBlobs })
+    const blobs = withHotBlobs(await openBlobs(config, log), hot)
+    const open = (digest: Digest) => openImage(blobs, digest)
     const services = {
       registry: registry.database,
       activity: activity.database,
@@ -90,13 +108,37 @@ export async function startHead(config: Config, { log, grace = 30_000 }: HeadOpt
       cluster: config.cluster,
       now: () => new Date(),
       log,
-      importer: createImporter({ blobs, spool: join(config.data, 'spool') }),
+      grace: { usual: config.collectGrace, least: leastGrace },
+      importer: createImporter({ blobs, spool: join(config.data, 'spool'), registry: registry.database }),
+      openImage: openedImages(open),
+      readPackages,
+      roots: createRootArchives({ registry: registry.database, blobs, openImage: open }),
     }
     await provideAdminToken(services, config.tokenFile)
+    if (config.collectEvery !== undefined)
+      opened.push(
+        startTicker({
+          what: 'garbage is collected',
+          milliseconds: jittered(config.collectEvery),
+          work: async (signal) => {
+            const { kept, young, deleted, bytes } = await collect(services, { grace: config.collectGrace, signal })
+            log('info', 'garbage is collected', { kept, young, deleted, bytes })
+          },
+          log,
+        }),
+      )
+    opened.push(
+      startTicker({
+        what: 'rollouts move on',
+        milliseconds: rolloutPause,
+        work: () => stepRollouts(services),
+        log,
+      }),
+    )
     const app = createApp(services)
     serve(
       withBlobSender((request, env) => app.fetch(request, env), {
-        hot: hotBlobs({ limit: config.hotBlobs }),
+        hot,
         log,
         onSent: recordSent(services),
       }),

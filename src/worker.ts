@@ -6,8 +6,10 @@ import { createPresence } from './activity/presence.ts'
 import { createApp } from './app.ts'
 import { type AssetsBinding, boundAssets } from './assets/worker.ts'
 import { type BlobBucket, r2BlobStore } from './blobs/r2.ts'
+import { foundRootArchives } from './images/found-roots.ts'
 import type { Log } from './log.ts'
 import { type D1Binding, d1Registry } from './registry/d1.ts'
+import { stepRollouts } from './rollouts/run.ts'
 
 /** What `wrangler.toml` binds. */
 type Bindings = {
@@ -55,19 +57,28 @@ function createWorker() {
       await written
       return response
     },
+
+    /** Called by the cron trigger of `wrangler.toml`: rollouts move on. A failure fails the run, which Cloudflare shows. */
+    async scheduled(_event: unknown, { DB, ACTIVITY }: Bindings): Promise<void> {
+      const activity = d1Activity(ACTIVITY)
+      const journal = createJournal({ database: activity, log, schedule: () => undefined })
+      await stepRollouts({ registry: d1Registry(DB), activity, journal, now: () => new Date() })
+    },
   }
 }
 
 function createService(url: string, { DB, ACTIVITY, BLOBS, ASSETS, MUSTER_CLUSTER }: Bindings): Service {
   const activity = d1Activity(ACTIVITY)
+  const registry = d1Registry(DB)
   // Nothing runs between requests, so every request ends with a flush of its own.
   const journal = createJournal({ database: activity, log, schedule: () => undefined })
   const app = createApp({
-    registry: d1Registry(DB),
+    registry,
     activity,
     journal,
     presence: createPresence(10_000),
     blobs: r2BlobStore(BLOBS),
+    roots: foundRootArchives(registry),
     assets: boundAssets(ASSETS, index),
     url,
     cluster: MUSTER_CLUSTER || 'cluster',

@@ -8,13 +8,18 @@ import { openActivity } from '../src/activity/sqlite.ts'
 import { type App, createApp } from '../src/app.ts'
 import { fsAssets } from '../src/assets/fs.ts'
 import { createToken } from '../src/auth/tokens.ts'
-import { digestOf } from '../src/blobs/digest.ts'
+import { type Digest, digestOf } from '../src/blobs/digest.ts'
 import { fsBlobStore } from '../src/blobs/fs.ts'
 import { createImporter } from '../src/images/import.ts'
-import type { ImageManifest } from '../src/images/manifest.ts'
-import { addVersion } from '../src/registry/images.ts'
+import { createRootArchives } from '../src/images/make-root.ts'
+import { type ImageManifest, summaryOf } from '../src/images/manifest.ts'
+import { openImage } from '../src/images/open.ts'
+import { openedImages } from '../src/images/opened-images.ts'
+import { readPackages } from '../src/images/packages/read.ts'
+import { canonicalJson } from '../src/registry/canonical.ts'
+import { addVersion, type NewVersion } from '../src/registry/images.ts'
 import type { Editor } from '../src/registry/revisions.ts'
-import { type Scope, scopes } from '../src/registry/schema.ts'
+import { rootArchives, type Scope, scopes } from '../src/registry/schema.ts'
 import { openRegistry } from '../src/registry/sqlite.ts'
 import type { Services } from '../src/services.ts'
 
@@ -61,8 +66,9 @@ export async function testApp({
   const logged: LogLine[] = []
   let clock = startOfTests
   const log: Services['log'] = (level, message, facts) => void logged.push({ level, message, facts })
-  const blobs = fsBlobStore(join(folder, 'blobs'))
+  const blobs = around.blobs ?? fsBlobStore(join(folder, 'blobs'))
   const site = join(folder, 'site')
+  const open = (digest: Digest) => openImage(blobs, digest)
   const services: Services = {
     registry: registry.database,
     activity: activity.database,
@@ -74,7 +80,12 @@ export async function testApp({
     cluster: 'test',
     now: () => clock,
     log,
-    ...(importer === null ? {} : { importer: createImporter({ blobs, spool: join(folder, 'spool') }) }),
+    openImage: openedImages(open),
+    readPackages,
+    roots: createRootArchives({ registry: registry.database, blobs, openImage: open }),
+    ...(importer === null
+      ? {}
+      : { importer: createImporter({ blobs, spool: join(folder, 'spool'), registry: registry.database }) }),
     ...around,
   }
   const tokens = { read: '', edit: '', admin: '' }
@@ -124,17 +135,32 @@ export async function testApp({
 export async function manifestOf(text: string): Promise<ImageManifest> {
   const digest = await digestOf(new TextEncoder().encode(text))
   return {
+    schema: 1,
     architecture: 'x86_64',
     os: { id: 'rocky', version: '9.6', name: 'Rocky Linux 9.6' },
     kernels: [
       { digest, size: 11_000_000, version: '5.14.0-570.el9.x86_64', path: '/boot/vmlinuz-5.14.0-570.el9.x86_64' },
     ],
-    root: { kind: 'cpio-gzip', digest, size: 400_000_000, unpackedSize: 1_200_000_000 },
+    compression: 'zstd',
+    segments: [{ digest, size: 400_000_000, unpackedSize: 1_250_000_000, entries: 40_000 }],
+    index: { digest, size: 900_000, unpackedSize: 6_000_000 },
     entries: 40_000,
+    unpackedSize: 1_200_000_000,
     warnings: [],
   }
 }
 
-/** Adds a version of an image, which becomes the current one. */
-export const addImage = async ({ services }: TestApp, image: string, text = image) =>
-  addVersion(services.registry, tester, { image, manifest: await manifestOf(text), source: 'test', current: true })
+/** A version with {@link manifestOf}'s manifest, to be added. */
+export async function versionOf(image: string, text = image): Promise<NewVersion> {
+  const manifest = await manifestOf(text)
+  const digest = await digestOf(new TextEncoder().encode(canonicalJson(manifest)))
+  return { image, digest, summary: summaryOf(manifest), source: 'test', provenance: {}, current: true }
+}
+
+/** Adds a version of an image, which becomes the current one. Its root archive counts as made, so that it boots in one stage. */
+export async function addImage({ services: { registry } }: TestApp, image: string, text = image) {
+  const { digest, summary, ...wanted } = await versionOf(image, text)
+  const root = { ...summary.index, size: summary.size, unpackedSize: summary.unpackedSize, warnings: [] }
+  await registry.batch([registry.insert(rootArchives).values({ image: digest, root }).onConflictDoNothing()])
+  return addVersion(registry, tester, { ...wanted, digest, summary })
+}

@@ -29,7 +29,9 @@ const layers: Record<string, readonly string[]> = {
   'registry/': ['blobs/digest.ts'],
   'activity/': ['registry/'],
   'auth/': ['registry/', 'blobs/digest.ts'],
-  'images/': ['archive/', 'blobs/', 'registry/'],
+  'images/': ['archive/', 'blobs/', 'registry/', 'activity/blobs-wanted.ts'],
+  'rollouts/': ['registry/', 'activity/', 'boot/outcome.ts', 'images/'],
+  'sources/': ['archive/', 'blobs/digest.ts'],
   'overlays/': ['archive/', 'blobs/', 'registry/', 'assets/assets.ts'],
   'boot/': [
     'images/',
@@ -52,16 +54,18 @@ const layers: Record<string, readonly string[]> = {
     'images/',
     'overlays/',
     'boot/',
+    'rollouts/',
     'web/',
     'assets/assets.ts',
   ],
   'app.ts': ['routes/', 'boot/attempts.ts'],
-  'cli/': [],
+  'cli/': ['sources/', 'archive/', 'blobs/digest.ts'],
 }
 
 /** Folder or file → what else it may import by `import type`. */
 const types: Record<string, readonly string[]> = {
   'registry/': ['images/manifest.ts', 'overlays/manifest.ts'],
+  'images/': ['activity/'],
   'overlays/': ['services.ts'],
   'boot/': ['services.ts', 'blobs/'],
   'services.ts': ['activity/', 'assets/assets.ts', 'blobs/', 'images/', 'registry/'],
@@ -74,7 +78,7 @@ const types: Record<string, readonly string[]> = {
 const packages: Record<string, readonly string[]> = {
   '@hono/node-server': ['blobs/sender.ts'],
   '@hono/zod-openapi': ['routes/', 'app.ts', 'registry/'],
-  'better-sqlite3': ['registry/sqlite.ts'],
+  'better-sqlite3': ['registry/sqlite.ts', 'images/packages/rpm-sqlite.ts'],
   commander: ['cli/'],
   'drizzle-orm': ['registry/', 'activity/', 'auth/'],
   fflate: ['archive/', 'images/', 'overlays/'],

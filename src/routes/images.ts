@@ -1,81 +1,76 @@
-/** `/api/images`: images, their versions, and the way in for a root tree. */
+/** `/api/images`: images by name, and which of their versions is the current one. Their versions are `image-versions.ts`. */
 import { createRoute, z } from '@hono/zod-openapi'
-import type { Context } from 'hono'
 import { AppError } from '../errors.ts'
+import { copyImage, renameImage } from '../registry/image-names.ts'
+import { deleteImage } from '../registry/image-removal.ts'
 import {
-  addVersion,
   countVersions,
-  deleteImage,
+  currentVersions,
   getImage,
   type Image,
-  type ImageVersion,
   listImages,
-  listVersions,
-  refuseImageName,
-  resolveImage,
   setCurrent,
+  tagsOf,
 } from '../registry/images.ts'
+import { historyOf } from '../registry/revisions.ts'
+import { nameSchema } from '../registry/settings.ts'
 import type { Services } from '../services.ts'
 import { apiRoutes } from './api-routes.ts'
-import { editorOf, editQuery } from './editor.ts'
+import { dryRunQuery, editorOf, editQuery } from './editor.ts'
 import { etagOf, ifMatch } from './etag.ts'
-import { imageSchema, imageVersionSchema, importedSchema, manifestSchema } from './image-schemas.ts'
-import { defaultLimit, flag, pageOf, pageQuery } from './page.ts'
-import { json, jsonRequest, namePage, nameParam, refusals } from './schemas.ts'
+import {
+  imageBody,
+  imageSchema,
+  imageVersionSchema,
+  listedImageBody,
+  listedImageSchema,
+  versionBody,
+  versionText,
+} from './image-schemas.ts'
+import { defaultLimit, pageOf, pageQuery, revisionPageQuery } from './page.ts'
+import {
+  changeBody,
+  dryRunSchema,
+  fullRevisionBody,
+  fullRevisionSchema,
+  json,
+  jsonRequest,
+  namePage,
+  nameParam,
+  refusals,
+  revisionPage,
+} from './schemas.ts'
 
 const list = createRoute({
   method: 'get',
   path: '/',
-  summary: 'List images, by name',
+  summary: 'List images, by name, with what their current versions are',
   request: { query: pageQuery },
-  responses: {
-    200: json(namePage(imageSchema.extend({ versions: z.int() }).openapi('ListedImage')), 'A page of images'),
-  },
+  responses: { 200: json(namePage(listedImageSchema), 'A page of images') },
 })
 
 const read = createRoute({
   method: 'get',
   path: '/{name}',
-  summary: 'Show an image with the manifest of its current version',
+  summary: 'Show an image with its current version',
   request: { params: nameParam },
   responses: {
-    200: json(imageSchema.extend({ manifest: manifestSchema.nullable() }).openapi('ImageWithManifest'), 'The image'),
+    200: json(
+      imageSchema.extend({ versions: z.int(), version: imageVersionSchema.nullable() }).openapi('ImageWithVersion'),
+      'The image',
+    ),
     ...refusals('IMAGE_UNKNOWN'),
   },
 })
 
-const readVersions = createRoute({
+const readHistory = createRoute({
   method: 'get',
-  path: '/{name}/versions',
-  summary: 'List the versions of an image, newest first',
-  request: { params: nameParam },
-  responses: { 200: json(z.array(imageVersionSchema), 'Every version'), ...refusals('IMAGE_UNKNOWN') },
-})
-
-const upload = createRoute({
-  method: 'post',
-  path: '/{name}/versions',
-  summary: 'Import a root tree as a new version',
-  description: 'The same content as the newest version again makes no new one.',
-  request: {
-    params: nameParam,
-    query: editQuery.extend({
-      source: z.string().max(1024).optional().openapi({ description: 'Where it comes from, for people' }),
-      current: flag
-        .optional()
-        .openapi({ description: 'Nodes get it from their next boot on; true unless said otherwise' }),
-    }),
-    body: {
-      description: 'A tar of the root file system, plain or gzip, of any size',
-      required: true,
-      content: { 'application/x-tar': { schema: { type: 'string', format: 'binary' } } },
-    },
-  },
-  responses: {
-    200: json(importedSchema, 'The newest version has this content already'),
-    201: json(importedSchema, 'The version, created'),
-    ...refusals('NAME_INVALID', 'ARCHIVE_INVALID', 'ARCHIVE_LIMIT', 'IMAGE_UNBOOTABLE', 'UNSUPPORTED'),
-  },
+  path: '/{name}/history',
+  summary: 'List the revisions that changed an image, newest first',
+  description:
+    'Also of an image that is deleted. What happened to a version is a change of `name@number` in its revision.',
+  request: { params: nameParam, query: revisionPageQuery },
+  responses: { 200: json(revisionPage(fullRevisionSchema), 'Revisions, each with its change of this image') },
 })
 
 const patch = createRoute({
@@ -84,35 +79,104 @@ const patch = createRoute({
   summary: 'Choose the current version of an image: the way forward and the way back',
   request: {
     params: nameParam,
-    query: editQuery,
+    query: editQuery.extend(dryRunQuery),
     body: jsonRequest(
-      z.strictObject({ current: z.int().min(1) }),
-      'The version that nodes get from their next boot on',
+      z.strictObject({ current: z.union([z.int().min(1), versionText]) }),
+      'The version that nodes get from their next boot on: its number, a tag or its digest',
     ),
   },
-  responses: { 200: json(imageSchema, 'The image'), ...refusals('IMAGE_UNKNOWN', 'REVISION_CONFLICT') },
+  responses: {
+    200: json(z.union([imageSchema, dryRunSchema]), 'The image, or what the edit would change'),
+    ...refusals('IMAGE_UNKNOWN', 'REVISION_CONFLICT'),
+  },
+})
+
+const rename = createRoute({
+  method: 'post',
+  path: '/{name}/rename',
+  summary: 'Rename an image, also where nodes and profiles name it',
+  request: {
+    params: nameParam,
+    query: editQuery.extend(dryRunQuery),
+    body: jsonRequest(z.strictObject({ to: nameSchema }), 'The new name'),
+  },
+  responses: {
+    200: json(
+      z.union([
+        imageSchema.extend({ nodes: z.int(), profiles: z.int() }).openapi('RenamedImage', {
+          description: 'The image, and how many settings followed it',
+        }),
+        dryRunSchema,
+      ]),
+      'The image, or what the edit would change',
+    ),
+    ...refusals('NAME_INVALID', 'IMAGE_UNKNOWN', 'IMAGE_EXISTS', 'ROLLOUT_ACTIVE', 'REVISION_CONFLICT'),
+  },
+})
+
+const copy = createRoute({
+  method: 'post',
+  path: '/{name}/copy',
+  summary: 'Make a new image of a version of this one',
+  description: 'The version becomes version 1 of the new image. No blob is copied.',
+  request: {
+    params: nameParam,
+    query: editQuery.extend(dryRunQuery),
+    body: jsonRequest(
+      z.strictObject({
+        to: nameSchema,
+        version: z
+          .union([z.int().min(1), versionText])
+          .optional()
+          .openapi({ description: 'Else the current one' }),
+        history: z.boolean().optional().openapi({ description: 'All versions under the same numbers, and the tags' }),
+      }),
+      'The new image',
+    ),
+  },
+  responses: {
+    200: json(dryRunSchema, 'What the edit would change'),
+    201: json(imageSchema, 'The new image'),
+    ...refusals('NAME_INVALID', 'IMAGE_UNKNOWN', 'IMAGE_EXISTS'),
+  },
 })
 
 const remove = createRoute({
   method: 'delete',
   path: '/{name}',
   summary: 'Delete an image that nobody uses, with its versions',
-  request: { params: nameParam, query: editQuery },
+  request: { params: nameParam, query: editQuery.extend(dryRunQuery) },
   responses: {
+    200: json(dryRunSchema, 'What the edit would change'),
     204: { description: 'It is gone' },
     ...refusals('IMAGE_UNKNOWN', 'IMAGE_USED', 'REVISION_CONFLICT'),
   },
 })
 
 /** Mounted at `/api/images`. */
-export const imageRoutes = (services: Pick<Services, 'registry' | 'now' | 'importer'>) => {
-  const { registry, importer } = services
+export const imageRoutes = (services: Pick<Services, 'registry' | 'now'>) => {
+  const { registry } = services
+
+  const bodyOf = async (image: Image) => imageBody(image, (await tagsOf(registry, [image.name])).get(image.name))
+
   return apiRoutes()
     .openapi(list, async (c) => {
       const { after, limit = defaultLimit } = c.req.valid('query')
       const found = await listImages(registry, { limit: limit + 1, ...(after !== undefined && { after }) })
-      const counts = await countVersions(registry)
-      const items = found.map((image) => ({ ...imageBody(image), versions: counts.get(image.name) ?? 0 }))
+      const names = found.map(({ name }) => name)
+      const [counts, current, tags] = await Promise.all([
+        countVersions(registry),
+        currentVersions(registry, names),
+        tagsOf(registry, names),
+      ])
+      const items = found.map((image) => {
+        const { name } = image
+        return listedImageBody(image, {
+          tags: tags.get(name),
+          versions: counts.get(name) ?? 0,
+          current: current.get(name),
+        })
+      })
       return c.json(
         pageOf(items, limit, (image) => image.name),
         200,
@@ -120,68 +184,68 @@ export const imageRoutes = (services: Pick<Services, 'registry' | 'now' | 'impor
     })
     .openapi(read, async (c) => {
       const image = await getImage(registry, c.req.valid('param').name)
+      const [tags, current, counts] = await Promise.all([
+        tagsOf(registry, [image.name]).then((found) => found.get(image.name)),
+        currentVersions(registry, [image.name]).then((found) => found.get(image.name)),
+        countVersions(registry),
+      ])
       c.header('ETag', etagOf(image.revision))
-      const version = image.current === null ? undefined : await resolveImage(registry, image.name)
-      return c.json({ ...imageBody(image), manifest: version?.manifest ?? null }, 200)
+      const version = current ? versionBody(current, image, tags) : null
+      return c.json({ ...imageBody(image, tags), versions: counts.get(image.name) ?? 0, version }, 200)
     })
-    .openapi(readVersions, async (c) => {
-      const versions = await listVersions(registry, c.req.valid('param').name)
-      return c.json(versions.map(versionBody), 200)
-    })
-    .openapi(upload, async (c) => {
-      if (!importer) throw new AppError('UNSUPPORTED', 'images are imported on a head node, which has a file system')
+    .openapi(readHistory, async (c) => {
       const { name } = c.req.valid('param')
-      const { source = '', current = true } = c.req.valid('query')
-      refuseImageName(name)
-      const editor = editorOf(c, services)
-      const manifest = await importer.importTar(tarIn(c))
-      const wanted = { image: name, manifest, source, current }
-      const { revision, version, created } = await addVersion(registry, { ...editor, at: services.now() }, wanted)
-      c.header('X-Revision', String(revision))
-      const { number, digest } = version
-      return created
-        ? c.json({ number, digest, created, manifest }, 201)
-        : c.json({ number, digest, created, manifest }, 200)
+      const { limit = defaultLimit, before } = c.req.valid('query')
+      const page = { limit: limit + 1, ...(before !== undefined && { before }) }
+      const found = await historyOf(registry, 'image', name, page)
+      return c.json(
+        pageOf(found.map(fullRevisionBody), limit, (one) => one.id),
+        200,
+      )
     })
     .openapi(patch, async (c) => {
       const { name } = c.req.valid('param')
+      const { dryRun = false } = c.req.valid('query')
       const { current } = c.req.valid('json')
-      const { revision, result } = await setCurrent(registry, editorOf(c, services), name, current, ifMatch(c))
+      const editor = { ...editorOf(c, services), dryRun }
+      const { revision, changes, result } = await setCurrent(registry, editor, name, current, ifMatch(c))
       c.header('X-Revision', String(revision))
+      if (dryRun) return c.json({ revision, changes: changes.map(changeBody) }, 200)
       c.header('ETag', etagOf(result.revision))
-      return c.json(imageBody(result), 200)
+      return c.json(await bodyOf(result), 200)
+    })
+    .openapi(rename, async (c) => {
+      const { name } = c.req.valid('param')
+      const { dryRun = false } = c.req.valid('query')
+      const { to } = c.req.valid('json')
+      const wanted = { from: name, to, expected: ifMatch(c) }
+      const { revision, changes, result } = await renameImage(registry, { ...editorOf(c, services), dryRun }, wanted)
+      c.header('X-Revision', String(revision))
+      if (dryRun) return c.json({ revision, changes: changes.map(changeBody) }, 200)
+      const { image, nodes, profiles } = result
+      c.header('ETag', etagOf(image.revision))
+      return c.json({ ...(await bodyOf(image)), nodes, profiles }, 200)
+    })
+    .openapi(copy, async (c) => {
+      const { name } = c.req.valid('param')
+      const { dryRun = false } = c.req.valid('query')
+      const { to, version, history = false } = c.req.valid('json')
+      if (history && version !== undefined)
+        throw new AppError('REQUEST_INVALID', 'history copies every version: name none', { field: 'version' })
+      const wanted = { from: name, to, version, history }
+      const { revision, changes, result } = await copyImage(registry, { ...editorOf(c, services), dryRun }, wanted)
+      c.header('X-Revision', String(revision))
+      if (dryRun) return c.json({ revision, changes: changes.map(changeBody) }, 200)
+      c.header('ETag', etagOf(result.revision))
+      return c.json(await bodyOf(result), 201)
     })
     .openapi(remove, async (c) => {
       const { name } = c.req.valid('param')
-      const { revision } = await deleteImage(registry, editorOf(c, services), name, ifMatch(c))
+      const { dryRun = false } = c.req.valid('query')
+      const editor = { ...editorOf(c, services), dryRun }
+      const { revision, changes } = await deleteImage(registry, editor, name, ifMatch(c))
       c.header('X-Revision', String(revision))
+      if (dryRun) return c.json({ revision, changes: changes.map(changeBody) }, 200)
       return c.body(null, 204)
     })
 }
-
-/** The request's body, which nobody has read. Throws `REQUEST_INVALID` for a body that says it is something else. */
-function tarIn(c: Context): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
-  const known = ['application/x-tar', 'application/gzip', 'application/x-gzip', 'application/octet-stream']
-  if (type !== undefined && !known.includes(type))
-    throw new AppError('REQUEST_INVALID', `send a tar: Content-Type: application/x-tar (this is ${type.slice(0, 100)})`)
-  if (!c.req.raw.body) throw new AppError('REQUEST_INVALID', 'send a tar as the body')
-  return c.req.raw.body
-}
-
-const imageBody = ({ name, current, newest, revision, changedAt }: Image) => ({
-  name,
-  current,
-  newest,
-  revision,
-  changedAt: changedAt.toISOString(),
-})
-
-const versionBody = ({ number, digest, source, author, createdAt, manifest }: ImageVersion) => ({
-  number,
-  digest,
-  source,
-  author,
-  createdAt: createdAt.toISOString(),
-  manifest,
-})

@@ -1,9 +1,16 @@
-import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { addVersion } from '../../src/registry/images.ts'
 import { currentRevision } from '../../src/registry/revisions.ts'
-import { bytes } from '../archive/tar-writer.ts'
-import { addImage, manifestOf, type SendOptions, startOfTests, type TestApp, testApp } from '../harness.ts'
-import { basics, streamOfBytes, tarOf } from '../images/small-image.ts'
+import {
+  addImage,
+  manifestOf,
+  type SendOptions,
+  startOfTests,
+  type TestApp,
+  testApp,
+  tester,
+  versionOf,
+} from '../harness.ts'
 
 let test: TestApp
 beforeEach(async () => {
@@ -15,154 +22,102 @@ const refused = async (method: string, path: string, options: SendOptions = {}) 
   const response = await test.send(method, path, options)
   return { status: response.status, ...(await response.json()) }
 }
-const tar = (motd: string) => tarOf([...basics, { name: 'etc/motd', data: bytes(motd) }])
-const upload = (name: string, body: unknown, query = '', type = 'application/x-tar') =>
-  test.send('POST', `/api/images/${name}/versions${query}`, { body, headers: { 'content-type': type } })
-
-describe('POST /api/images/{name}/versions', () => {
-  it('imports a tar as it streams in, and makes the first version the current one', async () => {
-    const response = await upload('rocky9', streamOfBytes(tar('one'), 1000), '?source=docker.io/rocky:9&message=first')
-    expect(response.status).toBe(201)
-    const made = await response.json()
-    expect(made).toMatchObject({
-      number: 1,
-      created: true,
-      manifest: { architecture: 'x86_64', root: { kind: 'cpio-gzip' } },
-    })
-    const { blobs } = test.services
-    expect(await blobs.stat(made.manifest.root.digest)).toEqual({
-      digest: made.manifest.root.digest,
-      size: made.manifest.root.size,
-    })
-    expect(await test.call('GET', '/api/images/rocky9')).toMatchObject({
-      current: 1,
-      newest: 1,
-      manifest: made.manifest,
-    })
-    expect(await test.call('GET', '/api/images/rocky9/versions')).toEqual([
-      {
-        number: 1,
-        digest: made.digest,
-        source: 'docker.io/rocky:9',
-        author: 'the-edit',
-        createdAt: startOfTests.toISOString(),
-        manifest: made.manifest,
-      },
-    ])
-    const revision = Number(response.headers.get('x-revision'))
-    expect(await test.call('GET', `/api/revisions/${revision}`)).toMatchObject({ message: 'first' })
-  })
-
-  it('takes gzip, and bodies that do not say what they are', async () => {
-    expect((await upload('a', new Uint8Array(gzipSync(tar('one'))), '', 'application/gzip')).status).toBe(201)
-    expect((await upload('b', new Uint8Array(gzipSync(tar('one'))), '', 'application/octet-stream')).status).toBe(201)
-    const response = await test.app.request('/api/images/c/versions', {
-      method: 'POST',
-      headers: { authorization: `Bearer ${test.tokens.edit}` },
-      body: tar('one'),
-    })
-    expect(response.status).toBe(201)
-  })
-
-  it('makes no version of what is the newest already', async () => {
-    await upload('rocky9', tar('one'))
-    const before = await currentRevision(test.services.registry)
-    const again = await upload('rocky9', tar('one'))
-    expect([again.status, (await again.json()).created]).toEqual([200, false])
-    expect(await currentRevision(test.services.registry)).toBe(before)
-  })
-
-  it('makes a new version the current one unless it is told not to', async () => {
-    await upload('rocky9', tar('one'))
-    await upload('rocky9', tar('two'), '?current=false')
-    expect(await test.call('GET', '/api/images/rocky9')).toMatchObject({ current: 1, newest: 2 })
-    await upload('rocky9', tar('three'))
-    expect(await test.call('GET', '/api/images/rocky9')).toMatchObject({ current: 3, newest: 3 })
-  })
-
-  it('reads more than the limit of other bodies', async () => {
-    const large = tarOf([...basics, { name: 'opt/large', data: new Uint8Array(3 * 1024 * 1024) }])
-    expect((await upload('large', streamOfBytes(large))).status).toBe(201)
-  })
-
-  it.each([
-    ['no tar', 'no tar at all'.repeat(100), 'application/x-tar', 400, 'ARCHIVE_INVALID'],
-    ['a tar that ends early', tar('one').slice(0, 15_000), 'application/x-tar', 400, 'ARCHIVE_INVALID'],
-    ['JSON', '{}', 'application/json', 400, 'REQUEST_INVALID'],
-    ['a form', 'a=b', 'application/x-www-form-urlencoded', 400, 'REQUEST_INVALID'],
-    ['an image without a kernel', tarOf(basics.slice(0, 2)), 'application/x-tar', 422, 'IMAGE_UNBOOTABLE'],
-  ])('refuses %s and makes no image', async (_label, body, type, status, code) => {
-    expect(await refused('POST', '/api/images/x/versions', { body, headers: { 'content-type': type } })).toMatchObject({
-      status,
-      code,
-    })
-    expect(await refused('GET', '/api/images/x')).toMatchObject({ code: 'IMAGE_UNKNOWN' })
-  })
-
-  it('refuses a name that is none before it reads anything', async () => {
-    let read = 0
-    const body = new ReadableStream({ pull: () => void read++ }, { highWaterMark: 0 })
-    const headers = { 'content-type': 'application/x-tar' }
-    expect(await refused('POST', '/api/images/-x/versions', { body, headers })).toMatchObject({ code: 'NAME_INVALID' })
-    expect(read).toBe(0)
-  })
-
-  it('says so where images cannot be imported', async () => {
-    const without = await testApp({ importer: null })
-    try {
-      const response = await without.send('POST', '/api/images/x/versions', {
-        body: tar('one'),
-        headers: { 'content-type': 'application/x-tar' },
-      })
-      expect([response.status, (await response.json()).code]).toEqual([501, 'UNSUPPORTED'])
-    } finally {
-      await without.close()
-    }
-  })
-})
+const revisionNow = () => currentRevision(test.services.registry)
 
 describe('/api/images', () => {
-  it('lists images with their versions, in pages', async () => {
+  it('lists images with what their current versions are, in pages', async () => {
     expect(await test.call('GET', '/api/images')).toEqual({ items: [], next: null })
     await addImage(test, 'a', '1')
     await addImage(test, 'b', '1')
-    await addImage(test, 'b', '2')
+    const { revision } = await addImage(test, 'b', '2')
     const { items, next } = await test.call('GET', '/api/images?limit=1&after=a')
-    expect(items).toMatchObject([{ name: 'b', current: 2, newest: 2, versions: 2 }])
+    const { summary } = await versionOf('b', '2')
+    expect(items).toEqual([
+      {
+        name: 'b',
+        current: 2,
+        newest: 2,
+        versions: 2,
+        tags: {},
+        architecture: 'x86_64',
+        os: 'Rocky Linux 9.6',
+        kernel: '5.14.0-570.el9.x86_64',
+        size: summary.size,
+        unpackedSize: summary.unpackedSize,
+        revision,
+        changedAt: startOfTests.toISOString(),
+      },
+    ])
     expect(next).toBeNull()
     expect((await test.call('GET', '/api/images?limit=1')).next).toBe('a')
   })
 
-  it('shows an image with the manifest of its current version', async () => {
-    await addImage(test, 'rocky9', '1')
+  it('lists an image without a current version, too', async () => {
+    await addImage(test, 'a')
+    await test.send('DELETE', '/api/images/a/versions/1')
+    expect((await test.call('GET', '/api/images')).items).toMatchObject([
+      { name: 'a', current: null, versions: 0, architecture: null, os: null, kernel: null, size: null },
+    ])
+    expect(await test.call('GET', '/api/images/a')).toMatchObject({ current: null, newest: 1, version: null })
+  })
+
+  it('shows an image with its current version, and a 304 to whoever has it', async () => {
+    const { version } = await addImage(test, 'rocky9', '1')
+    await test.call('PUT', '/api/images/rocky9/tags/tested', { body: { version: 1 } })
     const response = await test.send('GET', '/api/images/rocky9')
     const image = await response.json()
-    expect(image.manifest).toEqual(await manifestOf('1'))
+    const { segments, ...manifest } = await manifestOf('1')
+    expect(image).toMatchObject({ versions: 1, tags: { tested: 1 } })
+    expect(image.version).toMatchObject({
+      image: 'rocky9',
+      number: 1,
+      digest: version.digest,
+      current: true,
+      tags: ['tested'],
+      provenance: {},
+      summary: { ...manifest, segments: segments.length, size: segments[0]?.size },
+    })
     const etag = response.headers.get('etag') ?? ''
+    expect(etag).toBe(`"${image.revision}"`)
     expect((await test.send('GET', '/api/images/rocky9', { headers: { 'if-none-match': etag } })).status).toBe(304)
     expect(await refused('GET', '/api/images/x')).toMatchObject({ status: 404, code: 'IMAGE_UNKNOWN' })
     expect(await refused('GET', '/api/images/x/versions')).toMatchObject({ status: 404, code: 'IMAGE_UNKNOWN' })
   })
 
-  it('goes back to an older version and forward again', async () => {
+  it('goes back to an older version and forward again, by number or tag', async () => {
     await addImage(test, 'rocky9', '1')
     await addImage(test, 'rocky9', '2')
     const { revision } = await test.call('GET', '/api/images/rocky9')
-    expect(await test.call('PATCH', '/api/images/rocky9', { body: { current: 1 } })).toMatchObject({
-      current: 1,
-      newest: 2,
-    })
-    expect((await test.call('GET', '/api/images/rocky9')).manifest).toEqual(await manifestOf('1'))
+    const patch = (current: unknown) => test.call('PATCH', '/api/images/rocky9', { body: { current } })
+    expect(await patch(1)).toMatchObject({ current: 1, newest: 2 })
+    expect((await test.call('GET', '/api/images/rocky9')).version.number).toBe(1)
     expect(
       await refused('PATCH', '/api/images/rocky9', { body: { current: 2 }, headers: { 'if-match': `"${revision}"` } }),
     ).toMatchObject({ status: 412 })
+    await test.call('PUT', '/api/images/rocky9/tags/tested', { body: { version: 2 } })
+    expect(await patch('tested')).toMatchObject({ current: 2 })
+    expect(await patch('1')).toMatchObject({ current: 1 })
     expect(await refused('PATCH', '/api/images/rocky9', { body: { current: 3 } })).toMatchObject({
       code: 'IMAGE_UNKNOWN',
       message: expect.stringContaining('has no version 3'),
     })
-    expect(await refused('PATCH', '/api/images/rocky9', { body: { current: 0 } })).toMatchObject({
-      code: 'REQUEST_INVALID',
-    })
+    for (const current of [0, 1.5, '', null])
+      expect(await refused('PATCH', '/api/images/rocky9', { body: { current } })).toMatchObject({
+        code: 'REQUEST_INVALID',
+      })
+  })
+
+  it('tells its history, also when it is gone', async () => {
+    await addImage(test, 'rocky9', '1')
+    await addImage(test, 'rocky9', '2')
+    await test.call('PATCH', '/api/images/rocky9?message=bad+driver', { body: { current: 1 } })
+    await test.send('DELETE', '/api/images/rocky9')
+    const { items, next } = await test.call('GET', '/api/images/rocky9/history?limit=2')
+    expect(items).toMatchObject([
+      { changes: [{ name: 'rocky9', after: null }] },
+      { message: 'bad driver', changes: [{ before: { current: 2 }, after: { current: 1 } }] },
+    ])
+    expect((await test.call('GET', `/api/images/rocky9/history?before=${next}`)).items).toHaveLength(2)
   })
 
   it('is not deleted while a node or a profile has it, with or without a version', async () => {
@@ -180,5 +135,84 @@ describe('/api/images', () => {
     await test.call('DELETE', '/api/profiles/p')
     expect((await test.send('DELETE', '/api/images/rocky9')).status).toBe(204)
     expect(await refused('DELETE', '/api/images/rocky9')).toMatchObject({ code: 'IMAGE_UNKNOWN' })
+  })
+
+  it('is renamed, and nodes boot what they booted before', async () => {
+    await addImage(test, 'rocky9', '1')
+    await addImage(test, 'rocky9', '2')
+    await test.call('PUT', '/api/profiles/p', { body: { settings: { image: 'rocky9@1' } } })
+    const netdevs = { eth0: { mac: '52:54:00:00:00:01' } }
+    await test.call('PUT', '/api/nodes/n1', { body: { profiles: ['p'], settings: { netdevs } } })
+    const planned = async () => (await test.call('GET', '/api/boot/n1')).plan.image
+    const before = await planned()
+    const { revision } = await test.call('GET', '/api/images/rocky9')
+    const headers = { 'if-match': `"${revision}"` }
+    const body = { to: 'el9' }
+    expect(await test.call('POST', '/api/images/rocky9/rename', { body, headers })).toMatchObject({
+      name: 'el9',
+      current: 2,
+      nodes: 0,
+      profiles: 1,
+    })
+    expect(await planned()).toEqual({ ...before, name: 'el9' })
+    expect(await refused('POST', '/api/images/rocky9/rename', { body })).toMatchObject({ code: 'IMAGE_UNKNOWN' })
+    await addImage(test, 'rocky9', '3')
+    expect(await refused('POST', '/api/images/rocky9/rename', { body })).toMatchObject({ code: 'IMAGE_EXISTS' })
+    expect(await refused('POST', '/api/images/rocky9/rename', { body: { to: 'a/b' } })).toMatchObject({ status: 400 })
+    expect(await refused('POST', '/api/images/el9/rename', { body: { to: 'x' }, headers })).toMatchObject({
+      status: 412,
+    })
+  })
+
+  it('is copied, a version or all of them', async () => {
+    await addImage(test, 'rocky9', '1')
+    const { version } = await addImage(test, 'rocky9', '2')
+    const copy = (body: unknown) => test.send('POST', '/api/images/rocky9/copy', { body })
+    const response = await copy({ to: 'one', version: 1 })
+    expect([response.status, await response.json()]).toMatchObject([201, { name: 'one', current: 1, newest: 1 }])
+    expect(await (await copy({ to: 'all', history: true })).json()).toMatchObject({ current: 2, newest: 2 })
+    expect(await test.call('GET', '/api/images/all/versions')).toMatchObject([
+      { number: 2, digest: version.digest },
+      { number: 1 },
+    ])
+    expect((await copy({ to: 'all' })).status).toBe(409)
+    expect((await copy({ to: 'more', version: 1, history: true })).status).toBe(400)
+    expect((await copy({ to: 'more', version: 'nope' })).status).toBe(404)
+  })
+
+  it('shows what an edit would change without doing it', async () => {
+    await addImage(test, 'rocky9', '1')
+    await addImage(test, 'rocky9', '2')
+    const before = await revisionNow()
+    const tries: [method: string, path: string, body?: unknown][] = [
+      ['PATCH', '/api/images/rocky9', { current: 1 }],
+      ['POST', '/api/images/rocky9/rename', { to: 'el9' }],
+      ['POST', '/api/images/rocky9/copy', { to: 'el9' }],
+      ['DELETE', '/api/images/rocky9'],
+    ]
+    for (const [method, path, body] of tries) {
+      const response = await test.send(method, `${path}?dryRun=true`, body === undefined ? {} : { body })
+      const { revision, changes } = await response.json()
+      expect([response.status, revision, changes.length > 0]).toEqual([200, before, true])
+    }
+    expect(await revisionNow()).toBe(before)
+  })
+
+  it('is not edited by who may only read', async () => {
+    await addVersion(test.services.registry, tester, await versionOf('rocky9'))
+    for (const [method, path] of [
+      ['PATCH', ''],
+      ['POST', '/rename'],
+      ['POST', '/copy'],
+      ['DELETE', ''],
+      ['DELETE', '/versions/1'],
+      ['POST', '/prune'],
+      ['PUT', '/tags/t'],
+      ['DELETE', '/tags/t'],
+      ['POST', '/versions/1/prepare'],
+    ])
+      expect(await refused(method ?? '', `/api/images/rocky9${path}`, { scope: 'read' })).toMatchObject({
+        code: 'TOKEN_SCOPE',
+      })
   })
 })

@@ -16,6 +16,8 @@ export type WorkerService = {
   registry: RegistryDatabase
   activity: ActivityDatabase
   blobs: BlobStore
+  /** Runs what the cron trigger does. Answers how it ended: `ok`. */
+  tick(): Promise<string>
   close(): Promise<void>
 }
 
@@ -34,6 +36,7 @@ export async function workerService(): Promise<WorkerService> {
     registry: d1Registry(DB),
     activity: d1Activity(ACTIVITY),
     blobs: r2BlobStore(BLOBS),
+    tick: async () => (await worker.scheduled({ cron: '* * * * *' })).outcome,
     close: () => harness.close(),
   }
 }
