@@ -1,6 +1,6 @@
 /** `muster completion bash|zsh`, and `muster __complete`, which the scripts ask for names. */
 import { Argument, type Command } from 'commander'
-import { answer } from './client.ts'
+import { answer, segment } from './client.ts'
 import type { Io } from './io.ts'
 import { allPages, pageSize } from './pages.ts'
 import { open, type Session, show, verb } from './session.ts'
@@ -29,9 +29,10 @@ export function completionCommands(program: Command, io: Io): void {
     else io.stdout.write(script)
   })
 
-  const names = program.command('__complete <noun>', { hidden: true })
-  names.action(async (noun: string) => {
-    for (const name of await namesOf(await open(io, names), noun)) {
+  const names = program.command('__complete <noun> [of]', { hidden: true })
+  names.action(async (noun: string, of: string | undefined) => {
+    const session = await open(io, names)
+    for (const name of await (noun === 'version' ? versionNames(session, of ?? '') : namesOf(session, noun))) {
       // A shell puts these on a command line: nothing but what a name may be made of.
       if (/^[\w.@:-]+$/.test(name)) io.stdout.write(`${name}\n`)
     }
@@ -58,6 +59,12 @@ async function namesOf({ api: { client } }: Session, noun: string): Promise<stri
     }
   })()
   return found.map(({ name }) => name)
+}
+
+/** What may stand behind an image's `@`: numbers, newest first, and tags. */
+async function versionNames({ api: { client } }: Session, image: string): Promise<string[]> {
+  const found = await answer(client.api.images[':name'].versions.$get({ param: { name: segment(image) } }))
+  return found.flatMap(({ number, tags }) => [String(number), ...tags])
 }
 
 /** Lines of a shell's `case`: what may follow `muster NOUN` and `muster NOUN VERB`. */
@@ -94,15 +101,27 @@ const choicesOf = (command: Command): string[] =>
 function bashScript(program: Command): string {
   return `# bash completion for muster; made by: muster completion bash
 _muster() {
-  local word=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} list= noun= key=' '
+  local word=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} list= noun= key=' ' image=
+  # rocky9@3 is three words here, and what is offered takes the place of the @, too.
+  if [ "$word" = @ ]; then
+    image=$previous word= previous=\${COMP_WORDS[COMP_CWORD-2]}
+  elif [ "$previous" = @ ]; then
+    image=\${COMP_WORDS[COMP_CWORD-2]} previous=\${COMP_WORDS[COMP_CWORD-3]}
+  fi
   [ "$COMP_CWORD" -ge 2 ] && key="\${COMP_WORDS[1]} "
   [ "$COMP_CWORD" -ge 3 ] && key="\${COMP_WORDS[1]} \${COMP_WORDS[2]}"
   case $key in
 ${cases(program)}
   esac
   case $previous in --profile|--image) noun=\${previous#--} ;; esac
-  [ -n "$noun" ] && [ "\${word#-}" = "$word" ] && list=$(muster __complete "$noun" 2>/dev/null)
+  if [ "$noun" = image ] && [ -n "$image" ]; then
+    list=$(muster __complete version "$image" 2>/dev/null)
+  elif [ -n "$noun" ] && [ "\${word#-}" = "$word" ]; then
+    list=$(muster __complete "$noun" 2>/dev/null)
+  fi
   COMPREPLY=($(compgen -W "$list" -- "$word"))
+  [ -n "$image" ] && COMPREPLY=("\${COMPREPLY[@]/#/@}")
+  return 0
 }
 complete -o default -F _muster muster
 `
@@ -118,7 +137,12 @@ _muster() {
   (( CURRENT >= 4 )) && key="\${words[2]} \${words[3]}"
   _muster_table "$key"
   case $previous in (--profile|--image) noun=\${previous#--} ;; esac
-  [[ -n $noun && $word != -* ]] && found=(\${(f)"$(muster __complete "$noun" 2>/dev/null)"})
+  if [[ $noun == image && $word == *@* ]]; then
+    found=(\${(f)"$(muster __complete version "\${word%%@*}" 2>/dev/null)"})
+    found=("\${word%%@*}"@$^found)
+  elif [[ -n $noun && $word != -* ]]; then
+    found=(\${(f)"$(muster __complete "$noun" 2>/dev/null)"})
+  fi
   compadd -a found
   [[ $word == */* ]] && _files
 }

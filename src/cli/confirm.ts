@@ -48,5 +48,10 @@ export async function confirm(session: Session, lines: readonly Part[][], questi
   }
 }
 
+/** Routes that can be tried answer a thing, or to a dry run what would change: this is the latter. */
+export function dryRun<Document extends object>(document: Document): { changes?: Change[] } {
+  return 'changes' in document ? (document as { changes: Change[] }) : {}
+}
+
 /** `1 node`, `2 nodes`. */
 export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`

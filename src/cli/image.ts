@@ -1,28 +1,29 @@
 /** `muster image`: the root trees that nodes boot, in versions. */
 import type { Command } from 'commander'
-import { answer, segment } from './client.ts'
-import { confirm, confirmChanges, counted } from './confirm.ts'
-import { importImage } from './image-import.ts'
+import { AppError } from '../errors.ts'
+import { answer } from './client.ts'
+import { imageBuildCommand } from './image-build.ts'
+import { imageCareCommands } from './image-care.ts'
+import { contentsOf } from './image-contents.ts'
+import { imageDiffCommand } from './image-diff.ts'
+import { imageFileCommands } from './image-files.ts'
+import { imageImportCommand } from './image-import.ts'
+import { imageNameCommands } from './image-names.ts'
+import { imagePrepareCommand } from './image-prepare.ts'
+import { imageNamed, oneOf, referenceHelp, splitReference, versionMeant } from './image-reference.ts'
+import { imageShellCommands } from './image-shell.ts'
+import { imageVersionCommands, versionsOf } from './image-versions.ts'
 import type { Io } from './io.ts'
 import { allPages, pageSize } from './pages.ts'
-import { editVerb, open, type Session, show, usageError, verb } from './session.ts'
-import { bytesText, outline, table, timeText } from './table.ts'
+import { open, type Session, show, verb } from './session.ts'
+import { bytesText, outline, shortDigest, table, timeText } from './table.ts'
 
 /** Adds the noun and its verbs. */
 export function imageCommands(program: Command, io: Io): void {
   const image = program.command('image').description('The root trees that nodes boot, in versions')
 
-  const bring = editVerb(image, 'import', 'Make a new version of an image')
-  bring.argument('<source>', 'tar file (plain or gzip), directory, or - for a tar on stdin').argument('<name>', 'image')
-  bring.option('--no-current', 'do not make it the version that nodes get')
-  bring.action(async (source: string, name: string, { current }: { current: boolean }) => {
-    const session = await open(io, bring)
-    const made = await importImage(session, { source, name, current })
-    show(session, made, ({ number, digest, created, manifest }) => [
-      created ? `imported ${name}@${number}` : `${name}@${number} has this content already: no new version was made`,
-      ...outline({ digest, ...summaryOf(manifest) }, '  '),
-    ])
-  })
+  imageImportCommand(image, io)
+  imageBuildCommand(image, io)
 
   const list = verb(image, 'list', 'List images').alias('ls')
   list.action(async () => {
@@ -32,100 +33,112 @@ export function imageCommands(program: Command, io: Io): void {
     )
     show(session, page, ({ items }) =>
       table(
-        ['NAME', 'CURRENT', 'NEWEST', 'VERSIONS', 'CHANGED'],
-        items.map(({ name, current, newest, versions, changedAt }) => [
-          name,
-          String(current ?? ''),
-          String(newest),
-          String(versions),
-          timeText(changedAt),
+        ['NAME', 'CURRENT', 'NEWEST', 'VERSIONS', 'TAGS', 'ARCHITECTURE', 'OS', 'KERNEL', 'SIZE', 'CHANGED'],
+        items.map((one) => [
+          one.name,
+          String(one.current ?? ''),
+          String(one.newest),
+          String(one.versions),
+          Object.keys(one.tags).join(' '),
+          one.architecture ?? '',
+          one.os ?? '',
+          one.kernel ?? '',
+          one.size === null ? '' : bytesText(one.size),
+          timeText(one.changedAt),
         ]),
       ),
     )
   })
 
-  const read = verb(image, 'show', 'Show an image and what its current version holds').argument('<name>', 'image')
-  read.action(async (name: string) => {
+  const read = verb(image, 'show', 'Show an image and what its current version holds, or one of its versions')
+  read.argument('<image>', referenceHelp).option('--segments', 'what a node fetches, one by one')
+  read.action(async (reference: string, { segments }: { segments?: boolean }) => {
     const session = await open(io, read)
-    show(session, await answer(oneOf(session).$get({ param: { name: segment(name) } })), (found) =>
-      outline({
+    if (segments) return showSegments(session, reference)
+    const { name, version } = splitReference(reference)
+    if (version !== undefined) return show(session, await versionNamed(session, reference), versionLines)
+    return show(session, await imageNamed(session, name), (found) => [
+      ...outline({
         name: found.name,
         current: found.current ?? '(none)',
         newest: found.newest,
-        ...(found.manifest && summaryOf(found.manifest)),
+        versions: found.versions,
+        ...(Object.keys(found.tags).length > 0 && { tags: found.tags }),
       }),
-    )
+      ...(found.version ? versionLines(found.version).slice(1) : []),
+    ])
   })
 
-  const versions = verb(image, 'versions', 'List the versions of an image').argument('<name>', 'image')
-  versions.action(async (name: string) => {
-    const session = await open(io, versions)
-    show(session, await answer(oneOf(session).versions.$get({ param: { name: segment(name) } })), (found) =>
+  imageVersionCommands(image, io)
+  imageFileCommands(image, io)
+  imageDiffCommand(image, io)
+
+  const kernels = verb(image, 'kernels', 'List the kernels of an image, newest first').argument(
+    '<image>',
+    referenceHelp,
+  )
+  kernels.action(async (reference: string) => {
+    const session = await open(io, kernels)
+    const { summary } = await versionNamed(session, reference)
+    show(session, summary.kernels, (found) =>
       table(
-        ['NUMBER', 'CREATED', 'ARCHITECTURE', 'KERNEL', 'SIZE', 'IN MEMORY', 'SOURCE', 'AUTHOR'],
-        found.map(({ number, createdAt, manifest, source, author }) => [
-          String(number),
-          timeText(createdAt),
-          manifest.architecture,
-          manifest.kernels[0]?.version ?? '',
-          bytesText(manifest.root.size),
-          bytesText(manifest.root.unpackedSize),
-          source,
-          author,
-        ]),
+        ['VERSION', 'SIZE', 'PATH', 'DIGEST'],
+        found.map(({ version, size, path, digest }) => [version, bytesText(size), path, shortDigest(digest)]),
       ),
     )
   })
 
-  const choose = editVerb(image, 'set-current', 'Choose the version that nodes get who name none')
-  choose.argument('<name>', 'image').argument('<version>', 'number of the version')
-  choose.action(async (name: string, version: string) => {
-    if (!/^[1-9][0-9]{0,8}$/.test(version)) throw usageError(`${version} is no version: give its number`)
-    const session = await open(io, choose)
-    const param = { name: segment(name) }
-    const { current, revision } = await answer(oneOf(session).$get({ param }))
-    const change = { name, before: { current: current ?? undefined }, after: { current: Number(version) } }
-    if (!(await confirmChanges(session, { changes: [change] }, () => `Apply to image ${name}?`))) return
-    const headers = { 'if-match': `"${revision}"` }
-    const json = { current: Number(version) }
-    const done = await answer(oneOf(session).$patch({ param, query: session.why, json }, { headers }))
-    show(session, done, () => [`nodes get ${name}@${version} at their next boot`])
-  })
-
-  const remove = editVerb(image, 'delete', 'Delete an image that nobody uses, with all its versions').alias('rm')
-  remove.argument('<name>', 'image')
-  remove.action(async (name: string) => {
-    const session = await open(io, remove)
-    const param = { name: segment(name) }
-    const [{ revision }, found] = await Promise.all([
-      answer(oneOf(session).$get({ param })),
-      answer(oneOf(session).versions.$get({ param })),
-    ])
-    await confirm(session, [], `Delete image ${name} with ${counted(found.length, 'version')}?`)
-    const headers = { 'if-match': `"${revision}"` }
-    const done = await answer(oneOf(session).$delete({ param, query: session.why }, { headers }))
-    show(session, done ?? null, () => [`deleted image ${name}`])
-  })
+  imageNameCommands(image, io)
+  imagePrepareCommand(image, io)
+  imageShellCommands(image, io)
+  imageCareCommands(image, io)
 }
 
-const oneOf = ({ api }: Session) => api.client.api.images[':name']
+type Version = Awaited<ReturnType<typeof versionsOf>>[number]
 
-/** A manifest, as far as the text for people goes. */
-type Manifest = {
-  architecture: string
-  os?: { name: string } | undefined
-  kernels: { version: string }[]
-  root: { size: number; unpackedSize: number }
-  entries: number
-  warnings: string[]
+/** A version by its number, tag or digest, else the current one. Needs no manifest, so that a damaged one is seen too. */
+async function versionNamed(session: Session, reference: string): Promise<Version> {
+  const { name, version } = splitReference(reference)
+  const found = (await versionsOf(session, name)).find((one) =>
+    version === undefined
+      ? one.current
+      : String(one.number) === version || one.digest === version || one.tags.includes(version),
+  )
+  if (found) return found
+  const what = version === undefined ? 'has no current version' : `has no version ${version}`
+  throw new AppError('IMAGE_UNKNOWN', `image ${name} ${what}: see \`muster image versions ${name}\``)
 }
 
-const summaryOf = ({ architecture, os, kernels, root, entries, warnings }: Manifest) => ({
-  ...(os && { os: os.name }),
-  architecture,
-  kernels: kernels.map((kernel) => kernel.version),
-  size: bytesText(root.size),
-  memory: bytesText(root.unpackedSize),
-  entries,
-  ...(warnings.length > 0 && { warnings }),
-})
+async function showSegments(session: Session, reference: string): Promise<void> {
+  const param = await versionMeant(session, reference)
+  show(session, await answer(oneOf(session).versions[':version'].$get({ param })), ({ manifest }) =>
+    table(
+      ['DIGEST', 'SIZE', 'UNPACKED', 'ENTRIES'],
+      manifest.segments.map(({ digest, size, unpackedSize, entries }) => [
+        digest,
+        bytesText(size),
+        bytesText(unpackedSize),
+        String(entries),
+      ]),
+    ),
+  )
+}
+
+/** A version for people; what names it comes first. */
+const versionLines = (version: Version): string[] => {
+  const { image, number, digest, current, tags, source, message, author, createdAt, summary, provenance } = version
+  const { labels: _labels, layers, ...told } = provenance
+  return [
+    `version: ${image}@${number}${current ? ' (current)' : ''}`,
+    ...outline({
+      ...(tags.length > 0 && { tags }),
+      digest,
+      ...contentsOf(summary),
+      source,
+      ...told,
+      ...(layers && { layers: layers.length }),
+      created: `${timeText(createdAt)} by ${author}`,
+      ...(message !== '' && { message }),
+    }),
+  ]
+}

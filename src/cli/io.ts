@@ -2,7 +2,13 @@
 import { plain, printable } from './plain.ts'
 
 /** Where text goes: the process's stream, or a test's. */
-export type Sink = { write(text: string | Uint8Array): unknown; isTTY?: boolean; columns?: number }
+export type Sink = {
+  /** False when it wants a pause: `drain` tells its end. */
+  write(text: string | Uint8Array): unknown
+  once?(event: 'drain', listener: () => void): unknown
+  isTTY?: boolean
+  columns?: number
+}
 
 /** Where answers and image archives come from. */
 export type Source = NodeJS.ReadableStream & { isTTY?: boolean }
@@ -56,9 +62,24 @@ export function printer(sink: Sink, env: Io['env']): Printer {
   }
 }
 
-/** The document as the API gave it. What could steer a terminal is escaped, which JSON reads as the same text. */
-export function jsonText(document: unknown): string {
-  const text = JSON.stringify(document ?? null, undefined, 2)
+/** Writes bytes to stdout as they are, no faster than they are taken. Throws when Ctrl-C comes meanwhile. */
+export async function pour(bytes: AsyncIterable<Uint8Array>, { stdout, signal }: Io): Promise<void> {
+  for await (const chunk of bytes) {
+    if (stdout.write(chunk) !== false || !stdout.once) continue
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const stop = () => reject(signal?.reason)
+    stdout.once('drain', resolve)
+    signal?.addEventListener('abort', stop)
+    await promise.finally(() => signal?.removeEventListener('abort', stop))
+  }
+}
+
+/**
+ * The document as the API gave it; on one line when `indent` is 0. What could steer a terminal is escaped, which JSON reads
+ * as the same text.
+ */
+export function jsonText(document: unknown, indent = 2): string {
+  const text = JSON.stringify(document ?? null, undefined, indent)
   return text.replace(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
   })

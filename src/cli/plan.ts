@@ -14,7 +14,7 @@ export type Boot = {
     revision: number
     image: { name: string; version: number; digest: string; architecture: string }
     kernel: Sized & { version: string }
-    root: Sized & { mode: string; limit?: string | undefined; unpackedSize: number }
+    root: { mode: string; limit?: string | undefined }
     overlays: { system: Overlay[]; runtime: Overlay[] }
     args: string[]
     init: string
@@ -23,7 +23,7 @@ export type Boot = {
     warnings: string[]
   }
   explain: Explanation[]
-  archives: { system: Sized; runtime: Sized }
+  archives: { system: Sized; runtime: Sized; root: (Sized & { unpackedSize: number; warnings: string[] }) | null }
   url: string
 }
 
@@ -57,11 +57,18 @@ export function planLines({ plan, explain, archives, url }: Boot, owners: Owners
     [`${kind} archive`, bytesText(archives[kind].size), shortDigest(archives[kind].digest), ''],
   ]
   const limit = root.limit === undefined ? '' : `, at most ${root.limit}`
-  const memory = `${root.mode}, ${bytesText(root.size)} to fetch, ${bytesText(root.unpackedSize)} in memory${limit}`
+  const memory = archives.root
+    ? `${bytesText(archives.root.size)} to fetch, ${bytesText(archives.root.unpackedSize)} in memory`
+    : 'its archive is made when the node first asks'
   const rows = [
     ['image', `${image.name}@${image.version} (${image.architecture})`, shortDigest(image.digest), from('image')],
     ['kernel', `${kernel.version}, ${bytesText(kernel.size)}`, shortDigest(kernel.digest), from('kernel.version')],
-    ['root', memory, shortDigest(root.digest), from('root.kind')],
+    [
+      'root',
+      `${root.mode}, ${memory}${limit}`,
+      archives.root ? shortDigest(archives.root.digest) : '',
+      from('root.kind'),
+    ],
     ...overlayRows('system'),
     ...overlayRows('runtime'),
     ...plan.args.map((arg) => ['kernel arg', arg, '', fromItem('kernel.args', arg)]),
@@ -72,7 +79,10 @@ export function planLines({ plan, explain, archives, url }: Boot, owners: Owners
   return [
     [{ text: plan.node, look: 'bold' }, `  from ${url}, registry revision ${plan.revision}`],
     ...table(['WHAT', 'VALUE', 'DIGEST', 'FROM'], rows),
-    ...plan.warnings.map((warning): Part[] => [{ text: 'warning: ', look: 'yellow' }, warning]),
+    ...[...plan.warnings, ...(archives.root?.warnings ?? [])].map((warning): Part[] => [
+      { text: 'warning: ', look: 'yellow' },
+      warning,
+    ]),
   ]
 }
 

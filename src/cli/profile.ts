@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { AppError } from '../errors.ts'
 import { answer, segment } from './client.ts'
-import { confirmChanges, counted } from './confirm.ts'
+import { confirmChanges, counted, dryRun } from './confirm.ts'
 import type { Change } from './diff.ts'
 import type { Io } from './io.ts'
 import { allPages, pageSize } from './pages.ts'
@@ -117,11 +117,6 @@ async function createProfile(session: Session, name: string, patch: Patch): Prom
   if (!(await confirmChanges(session, dryRun(plan), () => `Make profile ${name}?`))) return
   const done = await answer(oneOf(session).$put({ param, query: session.why, json }, { headers }))
   show(session, done, ({ revision }) => [`made profile ${name}, revision ${revision}`])
-}
-
-/** The route answers a profile, or to a dry run what would change: this is the latter. */
-function dryRun<Document extends object>(document: Document): { changes?: Change[] } {
-  return 'changes' in document ? (document as { changes: Change[] }) : {}
 }
 
 /** A profile as a list has it. */

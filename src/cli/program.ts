@@ -10,6 +10,7 @@ import { overlayCommands } from './overlay.ts'
 import { printable } from './plain.ts'
 import { profileCommands } from './profile.ts'
 import { referenceCommand } from './reference.ts'
+import { rolloutCommands } from './rollout.ts'
 import { serveCommand } from './serve-command.ts'
 import { withGlobalOptions } from './session.ts'
 import { tokenCommands } from './token.ts'
@@ -34,6 +35,7 @@ export function createProgram(io: Io): Command {
   nodeCommands(program, io)
   profileCommands(program, io)
   imageCommands(program, io)
+  rolloutCommands(program, io)
   overlayCommands(program, io)
   bootCommands(program, io)
   discoveredCommands(program, io)

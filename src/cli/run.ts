@@ -31,7 +31,8 @@ const usageCodes: readonly string[] = ['REQUEST_INVALID', 'SELECTOR_INVALID']
 /** commander has printed its own errors and help by now; ours are printed here. */
 function exitOf({ code, exitCode, message }: CommanderError, { stderr, env }: Io): number {
   if (code.startsWith('muster.')) {
-    printer(stderr, env).line(`muster: ${message}`)
+    // A status can be all that there is to say.
+    if (message !== '') printer(stderr, env).line(`muster: ${message}`)
     return exitCode
   }
   return exitCode === 0 ? 0 : 2

@@ -22,7 +22,7 @@ export const settingFlags: readonly SettingFlag[] = [
       draft.profiles = [...(draft.profiles ?? []), ...words(value)]
     },
   },
-  flag('--image <name[@version]>', 'image to boot', boot, 'image'),
+  flag('--image <name[@version]>', 'image to boot; the version is a number, a tag or sha256:…', boot, 'image'),
   flag('--kernel-version <version>', 'kernel of the image; newest when not set', boot, 'kernel.version'),
   {
     flags: '--kernel-args <line>',

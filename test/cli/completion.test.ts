@@ -17,6 +17,8 @@ beforeAll(async () => {
   for (const noun of ['node', 'profile', 'image', 'overlay']) {
     names[noun] = (await muster(app, ['__complete', noun])).out.trim().replaceAll('\n', ' ')
   }
+  await app.call('PUT', '/api/images/rocky9/tags/tested', { body: { version: 1 } })
+  names.version = (await muster(app, ['__complete', 'version', 'rocky9'])).out.trim().replaceAll('\n', ' ')
   // What the script would ask the real one; the names are what the real one answers.
   const cases = Object.entries(names).map(([noun, list]) => `  ${noun}) printf '%s\\n' ${list} ;;`)
   await writeFile(join(bin, 'muster'), `#!/bin/sh\ncase $2 in\n${cases.join('\n')}\nesac\n`, { mode: 0o755 })
@@ -44,6 +46,9 @@ describe('bash completion', () => {
     ['names of profiles', ['profile', 'users', ''], ['default', 'gpu']],
     ['profiles after --profile', ['node', 'set', 'n001', '--profile', 'g'], ['gpu']],
     ['images after --image', ['profile', 'set', 'gpu', '--image', ''], ['rocky9']],
+    ['versions of an image', ['image', 'show', 'rocky9', '@'], ['@2', '@1', '@tested']],
+    ['versions as they are typed', ['image', 'set-current', 'rocky9', '@', 't'], ['@tested']],
+    ['versions after --image', ['node', 'set', 'n001', '--image', 'rocky9', '@', '2'], ['@2']],
     ['overlays', ['overlay', 'pull', 'mo'], ['motd']],
     ['shells', ['completion', 'z'], ['zsh']],
   ])('knows %s', (_name, words, expected) => {

@@ -7,10 +7,13 @@ import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { serve } from '@hono/node-server'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { tarArguments } from '../../src/cli/tar.ts'
+import type { Io } from '../../src/cli/io.ts'
+import { tarArguments } from '../../src/sources/directory.ts'
 import { pax } from '../archive/tar-writer.ts'
 import { type TestApp, testApp } from '../harness.ts'
 import { basics, bzImage, elf, tarOf } from '../images/small-image.ts'
+import { layoutIn } from '../sources/layouts.ts'
+import { openFilesIn } from '../sources/rig.ts'
 import { emptyDirectory, muster } from './muster.ts'
 
 let app: TestApp
@@ -46,7 +49,7 @@ describe('image import', () => {
     const { code, out, err } = await muster(app, argv, { cwd: folder })
     expect([code, err]).toEqual([0, ''])
     expect(out).toMatch(/^imported small@1\n {2}digest: sha256:[0-9a-f]{64}\n {2}architecture: x86_64\n/)
-    expect((await muster(app, argv, { cwd: folder })).out).toMatch(/^small@1 has this content already/)
+    expect((await muster(app, argv, { cwd: folder })).out).toMatch(/^nothing changed: small@1 has this content already/)
     expect(await versions()).toMatchObject([{ number: 1, source: 'root.tar.gz' }])
     expect((await app.call('GET', '/api/revisions?limit=1')).items[0].message).toBe('first')
   })
@@ -77,7 +80,7 @@ describe('image import', () => {
   it('shows how far it is on a terminal, and only there', async () => {
     const root = await tree()
     const { err } = await muster(app, ['image', 'import', root, 'small'], { terminal: true })
-    expect(err).toMatch(/^\r\u001b\[K[0-9.]+ k?B.*\r\u001b\[K$/s)
+    expect(err).toMatch(/^\r\u001b\[Ksending 0 B.*sending [0-9.]+ kB.*\r\u001b\[K$/s)
   })
 
   it.each([
@@ -188,6 +191,213 @@ describe('image import', () => {
       expect(isAlive(pid)).toBe(false)
     })
     expect(await versions()).toEqual([])
+  })
+})
+
+describe('image import of layers', () => {
+  /** A layout whose image has these layers. */
+  async function layout(layers: Uint8Array[], labels?: Record<string, string>): Promise<string> {
+    const made = layoutIn(join(await emptyDirectory(), 'layout'))
+    return `oci:${made.finish([made.image(layers, { ...(labels && { labels }) })])}`
+  }
+
+  /** Something that will hardly be compressed away. */
+  const filling = (name: string) => tarOf([{ name, data: crypto.getRandomValues(new Uint8Array(65_536)) }])
+
+  const running = () => [...(app.services.importer?.running() ?? [])]
+
+  it('sends two at a time', async () => {
+    const from = await layout([tarOf(basics), ...['etc/a', 'etc/b', 'etc/c', 'etc/d'].map(filling)])
+    let [now, most] = [0, 0]
+    const fetch: Io['fetch'] = async (input, init) => {
+      if (init?.method !== 'PUT') return app.app.request(String(input), init)
+      most = Math.max(most, ++now)
+      const response = await app.app.request(String(input), init)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      now--
+      return response
+    }
+    expect(await muster(app, ['image', 'import', from, 'small'], { fetch })).toMatchObject({ code: 0, err: '' })
+    expect([most, now]).toEqual([2, 0])
+  })
+
+  it('sends no layer that is known, and sends it when its bytes turn out to be gone', async () => {
+    const base = tarOf([...basics, { name: 'etc/motd', data: elf() }])
+    await muster(app, ['image', 'import', await layout([base]), 'small'])
+    const next = await layout([base, tarOf([{ name: 'etc/new', data: elf(40) }])])
+    const sent: string[] = []
+    const fetch: Io['fetch'] = (input, init) => {
+      if (init?.method === 'PUT') sent.push(String(input).split('/').at(-1) ?? '')
+      return app.app.request(String(input), init)
+    }
+    const { manifest } = await app.call('GET', '/api/images/small/versions/1')
+    for (const { digest } of manifest.segments) await app.services.blobs.delete(digest)
+    const ran = await muster(app, ['image', 'import', next, 'small'], { fetch })
+    expect([ran.code, ran.err]).toEqual([0, ''])
+    expect(sent).toEqual(['1', '0'])
+    expect(running()).toEqual([])
+  })
+
+  it('gives up, and leaves no import behind, when the service never has enough', async () => {
+    const from = await layout([tarOf(basics)])
+    let finished = 0
+    const fetch: Io['fetch'] = (input, init) => {
+      if (!String(input).includes('/finish')) return app.app.request(String(input), init)
+      finished++
+      return Response.json({ code: 'IMPORT_INCOMPLETE', message: 'layer 0 is needed' }, { status: 409 })
+    }
+    const { code, err } = await muster(app, ['image', 'import', from, 'small'], { fetch })
+    expect([code, err, finished]).toEqual([1, 'muster: layer 0 is needed\n', 3])
+    expect(running()).toEqual([])
+  })
+
+  it('ends all of them when one is not what it should be, and leaves no import behind', async () => {
+    const folder = join(await emptyDirectory(), 'layout')
+    const made = layoutIn(folder)
+    made.finish([made.image([tarOf(basics), filling('etc/a'), filling('etc/b')])])
+    const { manifests } = JSON.parse(await readFile(join(folder, 'index.json'), 'utf8'))
+    const blob = (digest: string) => join(folder, 'blobs/sha256', digest.slice(7))
+    const { layers } = JSON.parse(await readFile(blob(manifests[0].digest), 'utf8'))
+    const bytes = await readFile(blob(layers[1].digest))
+    bytes[bytes.length - 1]! ^= 1
+    await writeFile(blob(layers[1].digest), bytes)
+    const { code, err } = await muster(app, ['image', 'import', `oci:${folder}`, 'small'])
+    expect(code).toBe(1)
+    expect(err).toContain(`should be ${layers[1].digest}`)
+    expect(running()).toEqual([])
+    expect(await versions()).toEqual([])
+  })
+
+  it('is interrupted by Ctrl-C, and leaves no import behind', async () => {
+    const from = await layout([tarOf(basics)])
+    const interrupt = new AbortController()
+    const fetch: Io['fetch'] = async (input, init) => {
+      if (init?.method === 'PUT') interrupt.abort(new Error('interrupted'))
+      init?.signal?.throwIfAborted()
+      return app.app.request(String(input), init)
+    }
+    const { code } = await muster(app, ['image', 'import', from, 'small'], { fetch, signal: interrupt.signal })
+    expect([code, running(), await versions()]).toEqual([130, [], []])
+    await expect.poll(() => openFilesIn(from.slice('oci:'.length))).toEqual([])
+  })
+
+  it('tells events with --json, each on a line, and what was made in the last', async () => {
+    const from = await layout([tarOf(basics), filling('etc/a')])
+    const { code, out, err } = await muster(app, ['image', 'import', from, 'small', '--json'])
+    expect([code, err]).toEqual([0, ''])
+    const events = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    const sending = events.filter(({ phase }) => phase === 'sending')
+    expect(sending[0]).toMatchObject({
+      event: 'progress',
+      bytes: 0,
+      total: expect.any(Number),
+      rate: expect.any(Number),
+    })
+    expect(sending.at(-1).bytes).toBe(sending[0].total)
+    expect(events.at(-1)).toMatchObject({
+      event: 'done',
+      number: 1,
+      created: true,
+      summary: { architecture: 'x86_64' },
+    })
+  })
+
+  it('shows how the service packs, when that takes a while', async () => {
+    const from = await layout([tarOf(basics)])
+    let looks = 0
+    const fetch: Io['fetch'] = async (input, init) => {
+      const path = new URL(String(input), 'http://x').pathname
+      if (path.endsWith('/finish')) while (looks < 2) await new Promise((resolve) => setTimeout(resolve, 10))
+      if (init?.method !== 'GET' || !/imports\/[^/]+$/.test(path)) return app.app.request(String(input), init)
+      looks++
+      return Response.json({ phase: 'packing', bytes: looks * 100, total: 1000, needed: [] })
+    }
+    const { out } = await muster(app, ['image', 'import', from, 'small', '--json'], { fetch })
+    const packing = out
+      .split('\n')
+      .filter((line) => line.includes('"packing"'))
+      .map((line) => JSON.parse(line))
+    expect(packing.map(({ bytes, total }) => [bytes, total])).toEqual(
+      expect.arrayContaining([
+        [0, 1000],
+        [200, 1000],
+      ]),
+    )
+  })
+
+  it('keeps what it was built from', async () => {
+    const commit = '0123456789abcdef0123456789abcdef01234567'
+    const provenance = async () => (await app.call('GET', '/api/images/small/versions'))[0].provenance
+    const labels = { 'org.opencontainers.image.revision': commit, maintainer: 'hpc' }
+    await muster(app, ['image', 'import', await layout([tarOf(basics)], labels), 'small'])
+    expect(await provenance()).toMatchObject({ git: { commit, dirty: false }, labels })
+    const other = tarOf([...basics, { name: 'etc/new' }])
+    await muster(app, ['image', 'import', await layout([other], labels), 'small', '--git', 'abcdef0-dirty'])
+    expect(await provenance()).toMatchObject({ git: { commit: 'abcdef0', dirty: true } })
+    const { code, err } = await muster(app, ['image', 'import', '-', 'small', '--git', 'main'])
+    expect([code, err]).toEqual([2, expect.stringContaining('hash of 7 to 64')])
+  })
+})
+
+describe('image import with --syncuser', () => {
+  const users = (id: number) => ({
+    passwd: `root:x:0:0::/root:/bin/sh\nmunge:x:${id}:${id}::/:/bin/false\n`,
+    group: `root:x:0:\nmunge:x:${id}:\n`,
+  })
+
+  async function scene(): Promise<string> {
+    const cwd = await emptyDirectory()
+    const image = users(990)
+    const text = (data: string) => new TextEncoder().encode(data)
+    const root = tarOf([
+      ...basics,
+      { name: 'etc/passwd', data: text(image.passwd.replace('munge', 'chrony')) },
+      { name: 'etc/group', data: text(image.group.replace('munge', 'chrony')) },
+      { name: 'var/lib/chrony', flag: '5', uid: 990, gid: 990 },
+    ])
+    await writeFile(join(cwd, 'root.tar'), root)
+    await writeFile(join(cwd, 'passwd'), users(990).passwd)
+    await writeFile(join(cwd, 'group'), users(990).group)
+    return cwd
+  }
+  const files = ['--passwd', 'passwd', '--group', 'group']
+
+  it('shows conflicts as a table and how to go on, and makes no version', async () => {
+    const cwd = await scene()
+    const { code, out, err } = await muster(app, ['image', 'import', 'root.tar', 'small', '--syncuser', ...files], {
+      cwd,
+    })
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toMatch(
+      /^IN THE IMAGE {2}CONFLICT\nuser chrony .*munge.*\ngroup chrony .*munge.*\nmuster: 2 ids .* --syncuser=write .*\n$/,
+    )
+    expect(await versions()).toEqual([])
+    expect([...(app.services.importer?.running() ?? [])]).toEqual([])
+  })
+
+  it('settles them with =write', async () => {
+    const cwd = await scene()
+    const argv = ['image', 'import', '--syncuser=write', ...files, 'root.tar', 'small']
+    expect(await muster(app, argv, { cwd })).toMatchObject({ code: 0, err: '' })
+    const passwd = await app.send('GET', '/api/images/small/versions/1/file?path=/etc/passwd')
+    expect(await passwd.text()).toMatch(/^root:x:0:.*\nmunge:x:990:.*\nchrony:x:(?!990)/)
+  })
+
+  it('does not swallow the source', async () => {
+    const { code, err } = await muster(app, ['image', 'import', '--syncuser', 'root.tar', 'small'])
+    expect([code, err]).toEqual([2, expect.stringContaining('behind SOURCE and NAME')])
+  })
+
+  it('refuses files that are not there, or no text', async () => {
+    const cwd = await scene()
+    await writeFile(join(cwd, 'passwd'), Buffer.from([0xff, 0x0a]))
+    const run = (...flags: string[]) =>
+      muster(app, ['image', 'import', 'root.tar', 'small', '--syncuser', ...flags], { cwd })
+    expect(await run(...files)).toMatchObject({ code: 2, err: 'muster: passwd is not UTF-8\n' })
+    expect(await run('--passwd', 'nowhere')).toMatchObject({ code: 1, err: expect.stringContaining('ENOENT') })
   })
 })
 
