@@ -32,6 +32,8 @@ state=$(systemctl is-system-running --wait)
 for unit in $(systemctl --failed --no-legend --plain | cut -d ' ' -f 1); do echo "FAILED $unit"; done
 sed 's/^/HOSTS /' /etc/hosts
 echo "CAPABILITY $(getcap /usr/bin/ping)"
+echo "CAPABILITY $(getcap /usr/bin/pong) links=$(stat -c %h /usr/bin/ping)"
+echo "LAYERS left-over=$([ -e /etc/left-over ] && echo there || echo gone) replaced=$(cat /etc/replaced)"
 echo "CONFIG $(stat -c '%a %U' /muster/config) $([ -e /muster/ticket ] && echo ticket-left)"
 echo "MARK debian state=$state hostname=$(hostname) root=$(findmnt -no FSTYPE /)"
 `
@@ -46,6 +48,9 @@ StandardOutput=tty
 TTYPath=/dev/console
 ExecStart=/usr/local/sbin/boot-marker
 `,
+  // What the second layer of the image deletes and replaces.
+  '/etc/left-over': 'of the first layer\n',
+  '/etc/replaced': 'by nobody\n',
   // Last in order, so that whatever an overlay says of a device comes first.
   '/etc/systemd/network/99-any.network':
     '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n',

@@ -45,4 +45,9 @@ describe.skipIf(skipReason !== '')(`Debian with systemd ${skipReason}`, () => {
   it('has the file capabilities of its image', () => {
     expect(guest?.serial()).toMatch(/CAPABILITY \/usr\/bin\/ping cap_net_raw[=+]ep/)
   })
+
+  it('is what its layers add up to: deleted, replaced and linked across them', () => {
+    expect(guest?.serial()).toContain('LAYERS left-over=gone replaced=by the second layer')
+    expect(guest?.serial()).toMatch(/CAPABILITY \/usr\/bin\/pong cap_net_raw[=+]ep links=2/)
+  })
 })

@@ -13,6 +13,9 @@ const program = join(import.meta.dirname, '../../bin/muster')
 export type Head = {
   /** Where machines reach it. */
   url: string
+  /** Where the command line reaches it, and the file with its token. */
+  server: string
+  tokenFile: string
   /** Runs the command line; answers what it prints. Throws with its message when it fails. */
   muster(...args: string[]): Promise<string>
   /** What the service has printed. */
@@ -58,6 +61,8 @@ export async function startHead(place: HeadPlace = onLoopback): Promise<Head> {
   }
   return {
     url: env.MUSTER_URL,
+    server: env.MUSTER_SERVER,
+    tokenFile: env.MUSTER_TOKEN_FILE,
     async muster(...args) {
       const [first = '', ...rest] = [...place.prefix, program, '--yes', ...args]
       return (await run(first, rest, { env, maxBuffer: 64 << 20 })).stdout

@@ -16,6 +16,8 @@ const needed: Record<string, string> = {
   iproute2: '/sbin/ip',
   kmod: '/sbin/depmod',
   mmdebstrap: '/usr/bin/mmdebstrap',
+  skopeo: '/usr/bin/skopeo',
+  umoci: '/usr/bin/umoci',
 }
 
 /**

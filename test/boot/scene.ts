@@ -8,10 +8,11 @@ export const skipReason = inject('skipReason')
 /** Arguments of every kernel: serial console, and no panic of a starved emulator (`IO-APIC + timer doesn't work`). */
 export const kernelArgs = 'console=ttyS0,115200 no_timer_check panic=-1 quiet'
 
-/** A head node that has the image `name`, from its tar. */
+/** A head node that has the image `name`: busybox from a tar, Debian from a container image. */
 export async function headWith(name: 'busybox' | 'debian', start: () => Promise<Head> = startHead): Promise<Head> {
   const head = await start()
-  await head.muster('image', 'import', inject(name === 'busybox' ? 'busyboxTar' : 'debianTar'), name)
+  const source = name === 'busybox' ? inject('busyboxTar') : `docker-archive:${inject('debianImage')}`
+  await head.muster('image', 'import', source, name)
   return head
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { writeBusyboxRoot } from '../../examples/busybox-root.ts'
 import { debianKernel } from '../../examples/debian-kernel.ts'
+import { debianImage } from './debian-image.ts'
 import { debianRoot } from './debian-root.ts'
 import { missingPackages } from './packages.ts'
 
@@ -13,9 +14,10 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** Why nothing can be booted here; empty when everything is there. */
     skipReason: string
-    /** Tars of root trees. */
+    /** A root tree as a tar. */
     busyboxTar: string
-    debianTar: string
+    /** A container image of two layers, as `docker save` writes it. */
+    debianImage: string
   }
 }
 
@@ -33,7 +35,7 @@ export default async function setup(project: TestProject): Promise<void> {
 
 async function prepare(project: TestProject): Promise<string | undefined> {
   project.provide('busyboxTar', '')
-  project.provide('debianTar', '')
+  project.provide('debianImage', '')
   const missing = await missingPackages()
   if (missing !== undefined) return missing
   const cache = process.env.MUSTER_TEST_CACHE ?? join(homedir(), '.cache/muster-test')
@@ -43,7 +45,7 @@ async function prepare(project: TestProject): Promise<string | undefined> {
   const busybox = existsSync('/usr/bin/busybox') ? '/usr/bin/busybox' : '/bin/busybox'
   await writeBusyboxRoot({ busybox, kernel, rc, files: { '/muster/init.d/50-hello': hello } }, busyboxTar)
   project.provide('busyboxTar', busyboxTar)
-  project.provide('debianTar', await debianRoot(cache, kernel))
+  project.provide('debianImage', await debianImage(await debianRoot(cache, kernel)))
   return undefined
 }
 

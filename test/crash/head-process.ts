@@ -15,10 +15,13 @@ export type HeadProcess = {
   output(): string
 }
 
-/** Starts `muster serve` on a data folder and waits until it answers. */
-export async function startHeadProcess(data: string, port: number): Promise<HeadProcess> {
-  const launcher = new URL('../../bin/muster', import.meta.url).pathname
-  const child = spawn(launcher, ['serve'], {
+/** What is started: the service as everybody has it. */
+const served = [new URL('../../bin/muster', import.meta.url).pathname, 'serve']
+
+/** Starts `muster serve`, or another command that serves, on a data folder and waits until it answers. */
+export async function startHeadProcess(data: string, port: number, command = served): Promise<HeadProcess> {
+  const [program = '', ...args] = command
+  const child = spawn(program, args, {
     env: {
       ...process.env,
       MUSTER_DATA: data,

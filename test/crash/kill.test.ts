@@ -132,10 +132,12 @@ async function upload(head: HeadProcess, image: string, tar: Buffer): Promise<Di
     body: new Uint8Array(tar),
   })
   if (!answer.ok) return undefined
-  const { manifest } = (await answer.json()) as {
-    manifest: { root: { digest: string }; kernels: { digest: string }[] }
-  }
-  return [manifest.root.digest, ...manifest.kernels.map((kernel) => kernel.digest)]
+  const { digest } = (await answer.json()) as { digest: string }
+  const manifest = (await (await fetch(`${head.url}/blobs/sha256/${digest.slice('sha256:'.length)}`)).json()) as {
+    [part in 'segments' | 'kernels']: { digest: string }[]
+  } & { index: { digest: string } }
+  const blobs = [manifest.index, ...manifest.segments, ...manifest.kernels]
+  return [digest, ...blobs.map((blob) => blob.digest)]
 }
 
 const api = (head: HeadProcess, method: string, path: string, body?: unknown) =>
