@@ -43,6 +43,8 @@ describe('settings', () => {
       tokenFile: join(root, 'var/admin.token'),
       blobs: { driver: 'fs', options: {} },
       hotBlobs: 256 * 1024 * 1024,
+      collectEvery: 86_400_000,
+      collectGrace: 86_400,
       log: 'info',
     })
   })
@@ -59,6 +61,8 @@ describe('settings', () => {
         MUSTER_BLOBS: 's3',
         MUSTER_BLOBS_OPTIONS: '{"bucket":"b"}',
         MUSTER_HOT_BLOBS: '1G',
+        MUSTER_COLLECT_EVERY: 'never',
+        MUSTER_COLLECT_GRACE: '90m',
         MUSTER_LOG: 'warn',
         MUSTER_SERVER: 'anything',
         MUSTER_TOKEN: 'anything',
@@ -73,6 +77,8 @@ describe('settings', () => {
       tokenFile: join(folder, 'data/admin.token'),
       blobs: { driver: 's3', options: { bucket: 'b' } },
       hotBlobs: 1024 ** 3,
+      collectEvery: undefined,
+      collectGrace: 5400,
       log: 'warn',
     })
   })
@@ -108,6 +114,8 @@ describe('settings', () => {
     ['MUSTER_HOST', '::'],
     ['MUSTER_URL', 'http://[fd00::1]:9080'],
     ['MUSTER_HOT_BLOBS', '65536'],
+    ['MUSTER_COLLECT_EVERY', '14d'],
+    ['MUSTER_COLLECT_GRACE', '10m'],
   ])('may be %s=%s', (name, text) => {
     expect(faultsOf({ [name]: text })).toEqual([])
   })
@@ -151,6 +159,10 @@ describe('what is wrong with settings', () => {
     ['MUSTER_CLUSTER', 'two words'],
     ['MUSTER_HOST', 'a b'],
     ['MUSTER_HOT_BLOBS', '0'],
+    ['MUSTER_COLLECT_EVERY', '24'],
+    ['MUSTER_COLLECT_EVERY', '15d'],
+    ['MUSTER_COLLECT_GRACE', '9m'],
+    ['MUSTER_COLLECT_GRACE', 'never'],
     ['MUSTER_BLOBS', 'floppy'],
     ['MUSTER_BLOBS', 'constructor'],
     ['MUSTER_BLOBS_OPTIONS', '[]'],

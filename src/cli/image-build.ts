@@ -1,9 +1,9 @@
 /** `muster image build`: a Containerfile to a version of an image, built by podman or buildah on this machine. */
+import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import { digestOf } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
 import { answer } from './client.ts'
 import { engineOf, runEngine } from './container-engine.ts'
@@ -50,7 +50,9 @@ async function buildImage(session: Session, context: string | undefined, rest: s
   await answer(session.api.client.api.whoami.$get())
   const { tag, platform, buildArg } = options
   const file = resolve(io.cwd, options.file ?? (await defaultFile(resolve(io.cwd, context ?? '.'))))
-  const containerfile = await digestOf(new Uint8Array(await readFile(file)))
+  const containerfile = `sha256:${createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex')}`
   const folder = resolve(io.cwd, context ?? dirname(file))
   const engine = await engineOf(io, options.engine)
   const built = `localhost/muster/${tag.toLowerCase()}:latest`

@@ -100,7 +100,7 @@ function remedy(bad: readonly BadBlob[]): string {
   const hurt = [...new Set(lost.flatMap(({ versions }) => versions))].sort()
   const what = `${counted(bad.length, 'blob')} ${bad.length === 1 ? 'is' : 'are'} damaged or missing`
   if (hurt.length === 0) return `${what}: it hurts no version, and what is needed again is made again. Look at the disk`
-  return `${what}: import ${hurt.join(', ')} from the same source again, which puts what is missing anew. Look at the disk`
+  return `${what}: import the sources of ${hurt.join(', ')} again with --no-current, which puts what is missing anew. Look at the disk`
 }
 
 /** Seconds of `90s`, `90m`, `24h` or `2d`. Throws (exit 2) for anything else. */

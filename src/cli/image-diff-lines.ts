@@ -53,7 +53,7 @@ export function imageDiffLines(diff: ImageDiff, only: { files?: boolean; package
     ...packageLines(diff),
     fileSummary(diff.files),
     ...diff.files.items.map(fileLine),
-    `a node or mirror that has ${name(diff.from)} fetches ${fetched(diff.transfer)}`,
+    `a mirror, or a node with a disk cache, that has ${name(diff.from)} fetches ${fetched(diff.transfer)}`,
     ...diff.warnings.map((warning): Part[] => [{ text: 'warning: ', look: 'yellow' }, warning]),
   ]
 }

@@ -2,7 +2,8 @@
 import { type Command, CommanderError } from 'commander'
 import { answer } from './client.ts'
 import { type ImageDiff, imageDiffLines } from './image-diff-lines.ts'
-import { oneOf, splitReference, versionMeant } from './image-reference.ts'
+import { imageNamed, oneOf, splitReference, versionMeant } from './image-reference.ts'
+import { versionsOf } from './image-versions.ts'
 import type { Io } from './io.ts'
 import { open, type Session, show, usageError, verb } from './session.ts'
 
@@ -11,7 +12,10 @@ const filesAtOnce = '10000'
 /** Adds the verb. */
 export function imageDiffCommand(image: Command, io: Io): void {
   const diff = verb(image, 'diff', 'Show what a version changes: packages, files, and bytes that nodes have to fetch')
-  diff.argument('<before>', 'rocky9@3; alone: that version, against the one before it')
+  diff.argument(
+    '<before>',
+    'rocky9@3; alone: that version, against the one before it; rocky9: the newest, against what nodes get',
+  )
   diff.argument('[after]', 'rocky9@4, or 4 for another version of the same image')
   diff.option('--files', 'files only').option('--packages', 'packages only')
   diff.option('--exit-code', 'exit with 1 when they differ')
@@ -27,12 +31,13 @@ export function imageDiffCommand(image: Command, io: Io): void {
 type Flags = { files?: boolean; packages?: boolean; exitCode?: boolean }
 
 async function differences(session: Session, before: string, after: string | undefined): Promise<ImageDiff> {
-  const { name } = splitReference(before)
+  const { name, version } = splitReference(before)
+  const newer = after ?? (version === undefined ? await newerThanCurrent(session, name) : undefined)
   const param = await versionMeant(
     session,
-    after === undefined ? before : isVersion(after) ? `${name}@${after}` : after,
+    newer === undefined ? before : isVersion(newer) ? `${name}@${newer}` : newer,
   )
-  const from = after === undefined ? {} : { from: before }
+  const from = newer === undefined ? {} : { from: before }
   const page = (files: { after?: string }) =>
     answer(oneOf(session).versions[':version'].diff.$get({ param, query: { ...from, ...files, limit: filesAtOnce } }))
   const found = await page({})
@@ -42,6 +47,13 @@ async function differences(session: Session, before: string, after: string | und
     next = more.files.next
   }
   return { ...found, files: { ...found.files, next: null } }
+}
+
+/** The number of the newest version, when it is one that nodes do not get yet. */
+async function newerThanCurrent(session: Session, name: string): Promise<string | undefined> {
+  const [newest] = await versionsOf(session, name)
+  const { current } = await imageNamed(session, name)
+  return newest && current !== null && newest.number > current ? String(newest.number) : undefined
 }
 
 /** `4` is a version of the image that was named first; everything else is an image. */

@@ -171,10 +171,22 @@ function meterOf({ json, io, err }: Session): Meter {
 const tell = ({ stdout }: Io, event: { event: string } & Record<string, unknown>): void =>
   void stdout.write(`${jsonText(event, 0)}\n`)
 
-const doneLines = (name: string, { number, digest, created, summary }: Uploaded): string[] => [
-  created ? `imported ${name}@${number}` : `nothing changed: ${name}@${number} has this content already`,
-  ...outline({ digest, ...contentsOf(summary) }, '  '),
+const doneLines = (name: string, { digest, summary, warnings, ...made }: Uploaded): string[] => [
+  doneLine(name, made),
+  ...outline({ digest, ...contentsOf({ ...summary, warnings: [...summary.warnings, ...warnings] }) }, '  '),
 ]
+
+/** Which version it is, and what nodes get now. */
+function doneLine(
+  name: string,
+  { number, created, current, before }: Omit<Uploaded, 'digest' | 'summary' | 'warnings'>,
+) {
+  const what = created ? `imported ${name}@${number}` : `nothing new: ${name}@${number} has this content already`
+  if (current !== number)
+    return `${what}; nodes still get ${name}@${current}: muster image set-current ${name} ${number}`
+  if (created || before === current) return what
+  return `${what}, and is current again${before === null ? '' : ` instead of ${name}@${before}`}`
+}
 
 /** Prints who is in conflict with whom, and gives the error that says how to go on. */
 function conflict({ err }: Session, { faults = [] }: AppError): CommanderError {

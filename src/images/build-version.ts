@@ -15,12 +15,19 @@ import { mergeSteps } from './merge.ts'
 import { openImage } from './open.ts'
 import { type PackOptions, packSegments } from './pack-segments.ts'
 import { isGone, joinContents, missingIn, openRelatives } from './relatives.ts'
+import { rootWarnings } from './root.ts'
+import type { SegmentMembers } from './segments.ts'
 import { syncUsers } from './sync-users.ts'
 import type { Tree } from './tree.ts'
 import { inTurns } from './turns.ts'
 
 /** A version whose blobs are all stored. */
-export type MadeVersion = { manifest: ImageManifest; digest: Digest }
+export type MadeVersion = {
+  manifest: ImageManifest
+  digest: Digest
+  /** What the root archive of a boot in a single stage will lack. */
+  rootWarnings: string[]
+}
 
 /** What a version is made with. */
 export type BuildOptions = Omit<PackOptions, 'compression' | 'known'> & {
@@ -71,8 +78,7 @@ async function storeVersion(
   for (const { digest } of description.kernels) hold(digest)
   const compression = compressionOf(tree)
   const { segments, members, keys } = await packSegments(tree, contents, { ...options, compression, known })
-  const positions = new Map<ByteString, number>()
-  for (const [at, { own }] of members.entries()) for (const path of own) positions.set(path, at)
+  const positions = await inTurns(positionsOf(members))
   const index = await storeIndex(blobs, tree, (path) => positions.get(path), keys)
   hold(index.digest)
   const manifest: ImageManifest = {
@@ -88,5 +94,15 @@ async function storeVersion(
   const digest = await digestOf(bytes)
   hold(digest)
   await blobs.put({ digest, size: bytes.length }, streamOf(bytes, { offset: 0, length: bytes.length }))
-  return { manifest, digest }
+  return { manifest, digest, rootWarnings: rootWarnings(tree) }
+}
+
+/** Position of each path's segment, in steps. */
+function* positionsOf(members: readonly SegmentMembers[]): Generator<undefined, Map<ByteString, number>, undefined> {
+  const positions = new Map<ByteString, number>()
+  for (const [at, { own }] of members.entries()) {
+    for (const path of own) positions.set(path, at)
+    yield
+  }
+  return positions
 }

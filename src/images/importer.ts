@@ -50,11 +50,12 @@ export interface ImageImport {
    */
   receive(position: number, body: Bytes): Promise<void>
   /**
-   * Packs the tree. All blobs are stored when it answers, the manifest too. Throws `IMPORT_INCOMPLETE` when `needed`
+   * Packs the tree. All blobs are stored when it answers, the manifest too; `rootWarnings` say what a boot in a single stage
+   * will lack. Throws `IMPORT_INCOMPLETE` when `needed`
    * has layers, `ARCHIVE_INVALID`, `ARCHIVE_LIMIT`, `IMAGE_UNBOOTABLE` or `SYNCUSER_CONFLICT` (with one fault for each user or
    * group). Then the import can be finished again, or closed.
    */
-  finish(): Promise<{ manifest: ImageManifest; digest: Digest; layers: Digest[] }>
+  finish(): Promise<{ manifest: ImageManifest; digest: Digest; layers: Digest[]; rootWarnings: string[] }>
   progress(): ImportProgress
   /** Digests of blobs that it stored or relies on, which a collection must spare. */
   held(): Iterable<Digest>

@@ -31,7 +31,7 @@ export type PackOptions = {
 }
 
 /** Segments that are packed at a time: compressing takes one thread each, and each has some 8 MiB in memory at most. */
-const packers = 3
+const packers = 2
 /** Questions to the blob store at a time. */
 const askers = 8
 
@@ -44,7 +44,8 @@ export async function packSegments(tree: Tree, contents: Contents, options: Pack
   const { members, keys } = await inTurns(cut(tree, compression), signal)
   const found = await findSegments(keys, options)
   const counted = counting(contents, onRead)
-  options.onTotal(members.reduce((sum, each, at) => sum + (found[at] ? 0 : bytesOf(filesOf(each, tree))), 0))
+  const missing = members.filter((_, at) => !found[at])
+  options.onTotal(await inTurns(bytesOf(missing, tree), signal))
   const failures: unknown[] = []
 
   async function pack(each: SegmentMembers): Promise<Segment | undefined> {
@@ -108,7 +109,15 @@ function filesOf({ own }: SegmentMembers, tree: Tree): FileInode[] {
   return [...files].filter((inode) => inode.type === 'file')
 }
 
-const bytesOf = (files: readonly FileInode[]): number => files.reduce((sum, { size }) => sum + size, 0)
+/** Bytes of all files of segments, in steps. */
+function* bytesOf(members: readonly SegmentMembers[], tree: Tree): Generator<undefined, number, undefined> {
+  let bytes = 0
+  for (const each of members) {
+    for (const { size } of filesOf(each, tree)) bytes += size
+    yield
+  }
+  return bytes
+}
 
 /** Reads as much of a file as tells the contents whether they have it. */
 async function probe(file: Content, contents: Contents): Promise<void> {

@@ -23,6 +23,16 @@ export type NewVersion = Pick<ImageVersion, 'image' | 'digest' | 'summary' | 'so
 /** What an edit of an image did, or would do. */
 export type ImageEdit<Result> = { revision: number; changes: Change[]; result: Result }
 
+/** What adding a version came to. */
+export type AddedVersion = {
+  version: ImageVersion
+  /** False when the image has a version of that content already: it is `version`. */
+  created: boolean
+  /** Number of the version that is current now, and of the one that was before. */
+  current: number
+  before: number | null
+}
+
 /** Images by name, from the one after `after`. */
 export async function listImages(
   db: RegistryDatabase,
@@ -162,7 +172,7 @@ export async function addVersion(
   db: RegistryDatabase,
   editor: Editor,
   wanted: NewVersion,
-): Promise<{ revision: number; changes: Change[]; version: ImageVersion; created: boolean }> {
+): Promise<{ revision: number; changes: Change[] } & AddedVersion> {
   refuseImageName(wanted.image)
   const { image: name, digest, summary, source, provenance } = wanted
   const { result, ...made } = await edit(db, editor, async (revision) => {
@@ -179,7 +189,7 @@ export async function addVersion(
       ...{ number, digest, summary, source, provenance, message, author, revision, createdAt },
     }
     const current = wanted.current || image?.current == null ? version.number : image.current
-    const result = { version, created: !same }
+    const result = { version, created: !same, current, before: image?.current ?? null }
     if (same && image?.current === current) return { changes: [], statements: [], result }
     const row: Image = { name, current, newest: image?.newest ?? 0, revision, changedAt: createdAt }
     if (!same) row.newest = number

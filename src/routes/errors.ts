@@ -37,9 +37,17 @@ export function onMethodNotAllowed(c: Context, methods: string[]): Response {
 function answer(c: Context, { code, message, field, faults }: AppError): Response {
   const challenge = challenges[code]
   if (challenge) c.header('WWW-Authenticate', challenge)
-  if (code === 'REGISTRY_BUSY') c.header('Retry-After', '1')
+  const pause = pauses[code]
+  if (pause) c.header('Retry-After', pause)
   c.header('Cache-Control', 'no-store')
   return c.json({ code, message, field, faults }, statusOf[code])
+}
+
+/** Seconds after which what cannot be done now may be done (RFC 9110 §10.2.3). */
+const pauses: { [code in AppError['code']]?: string } = {
+  REGISTRY_BUSY: '1',
+  IMAGE_PREPARING: '10',
+  IMPORT_LIMIT: '30',
 }
 
 /** What a bearer needs to be told (RFC 6750 §3). */

@@ -110,7 +110,15 @@ export const imageVersionSchema = z
 
 /** What an import made. */
 export const importedSchema = z
-  .object({ number: z.int(), digest: digestText, created: z.boolean(), summary: summarySchema })
+  .object({
+    number: z.int(),
+    digest: digestText,
+    created: z.boolean(),
+    current: z.int().openapi({ description: 'Number of the version that nodes get who name none' }),
+    before: z.int().nullable().openapi({ description: 'The one that they got until then' }),
+    summary: summarySchema,
+    warnings: z.array(z.string()).openapi({ description: 'What a boot in a single stage will lack' }),
+  })
   .openapi('ImportedImage')
 
 /** An image on the wire. */

@@ -7,7 +7,8 @@ import { AppError } from '../errors.ts'
 import type { ImageImport, Importer } from '../images/importer.ts'
 import { type Provenance, summaryOf } from '../images/manifest.ts'
 import { relativesOf } from '../registry/image-layers.ts'
-import { addVersion, type NewVersion, refuseImageName, resolveImage } from '../registry/images.ts'
+import { imageReferrers } from '../registry/image-users.ts'
+import { addVersion, type ImageVersion, type NewVersion, refuseImageName, resolveImage } from '../registry/images.ts'
 import type { Services } from '../services.ts'
 import { apiRoutes } from './api-routes.ts'
 import { editorOf, editQuery } from './editor.ts'
@@ -188,8 +189,8 @@ const upload = createRoute({
 type Purpose = { image: string; base?: string }
 
 /** Mounted at `/api/images`. */
-export const importRoutes = (services: Pick<Services, 'registry' | 'now' | 'importer'>) => {
-  const { registry } = services
+export const importRoutes = (services: Pick<Services, 'registry' | 'now' | 'importer' | 'roots' | 'log'>) => {
+  const { registry, roots, log } = services
   const purposes = new WeakMap<ImageImport, Purpose>()
 
   const importerOf = (): Importer => {
@@ -212,8 +213,8 @@ export const importRoutes = (services: Pick<Services, 'registry' | 'now' | 'impo
     wanted: Pick<NewVersion, 'image' | 'source' | 'provenance' | 'current'>,
   ) {
     const editor = editorOf(c, services)
-    const { manifest, digest, layers } = await session.finish()
-    const { revision, version, created } = await addVersion(
+    const { manifest, digest, layers, rootWarnings: warnings } = await session.finish()
+    const { revision, version, created, current, before } = await addVersion(
       registry,
       { ...editor, at: services.now() },
       {
@@ -224,8 +225,18 @@ export const importRoutes = (services: Pick<Services, 'registry' | 'now' | 'impo
       },
     )
     await session.close()
+    if (wanted.current) await prepare(version)
     c.header('X-Revision', String(revision))
-    return { number: version.number, digest, created, summary: version.summary }
+    return { number: version.number, digest, created, current, before, summary: version.summary, warnings }
+  }
+
+  /** Has a version that nodes get at their next boot made ready for it, without making anybody wait. */
+  async function prepare({ image, number, digest }: ImageVersion): Promise<void> {
+    if ((await imageReferrers(registry, image)).length === 0) return
+    roots.make(digest).catch((error: unknown) => {
+      // The first node that asks for it is told the same.
+      log('warn', 'a version cannot be prepared for boots in a single stage', { version: `${image}@${number}`, error })
+    })
   }
 
   return apiRoutes({ bodyLimit })

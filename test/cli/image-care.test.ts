@@ -81,7 +81,7 @@ describe('image verify', () => {
     ])
     expect(out).toMatch(/\nverified \d blobs, [\d.]+ kB: 1 bad\n$/)
     expect(err).toBe(
-      'muster: 1 blob is damaged or missing: import rocky9@1 from the same source again, which puts what is missing anew. Look at the disk\n',
+      'muster: 1 blob is damaged or missing: import the sources of rocky9@1 again with --no-current, which puts what is missing anew. Look at the disk\n',
     )
     const again = await muster(app, ['image', 'verify', '--all', '--json'])
     expect(again.code).toBe(1)

@@ -49,7 +49,7 @@ describe('image import', () => {
     const { code, out, err } = await muster(app, argv, { cwd: folder })
     expect([code, err]).toEqual([0, ''])
     expect(out).toMatch(/^imported small@1\n {2}digest: sha256:[0-9a-f]{64}\n {2}architecture: x86_64\n/)
-    expect((await muster(app, argv, { cwd: folder })).out).toMatch(/^nothing changed: small@1 has this content already/)
+    expect((await muster(app, argv, { cwd: folder })).out).toMatch(/^nothing new: small@1 has this content already/)
     expect(await versions()).toMatchObject([{ number: 1, source: 'root.tar.gz' }])
     expect((await app.call('GET', '/api/revisions?limit=1')).items[0].message).toBe('first')
   })

@@ -119,6 +119,13 @@ describe('muster image diff', () => {
     expect(alone.out).toMatch(/^bash +amd64 +5\.2-1 +5\.2-2 +upgraded$/m)
   })
 
+  it('compares the newest version with the current one when nodes do not get it yet', async () => {
+    await app.call('PATCH', '/api/images/rocky9', { body: { current: 1 } })
+    const newest = await muster(app, ['image', 'diff', 'rocky9', '--files'])
+    expect(newest.out).toBe((await muster(app, ['image', 'diff', 'rocky9@1', '2', '--files'])).out)
+    await app.call('PATCH', '/api/images/rocky9', { body: { current: 2 } })
+  })
+
   it('tells a script whether they differ', async () => {
     expect(await muster(app, ['image', 'diff', 'rocky9@1', '2', '--exit-code', '--files'])).toMatchObject({
       code: 1,

@@ -96,14 +96,14 @@ describe('PUT /api/nodes/{name}', () => {
     const { status, code, field, message, faults } = await refused('PUT', '/api/nodes/n001', { body: { settings } })
     expect({ status, code }).toEqual({ status: 400, code: 'SETTINGS_INVALID' })
     expect(faults).toEqual([
-      { field: 'settings.image', message: 'must be name, name@3 or name@sha256:…' },
+      { field: 'settings.image', message: 'must be name, name@3, name@tag or name@sha256:…' },
       { field: 'settings.kernel.args.0', message: expect.stringContaining('spaces only inside double quotes') },
       { field: 'settings.netdevs.eth0.mac', message: 'must be a MAC such as 52:54:00:12:34:56' },
       { field: 'settings.netdevs.eth0.mtu', message: expect.stringContaining('68') },
       { field: 'settings.colour', message: 'is not a field that Muster knows' },
     ])
     expect(field).toBe('settings.image')
-    expect(message).toBe('settings.image: must be name, name@3 or name@sha256:…')
+    expect(message).toBe('settings.image: must be name, name@3, name@tag or name@sha256:…')
   })
 
   it.each(['N001', 'n_1', '..', 'a'.repeat(64), 'n%20x'])('refuses the name %s', async (name) => {
