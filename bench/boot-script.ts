@@ -15,6 +15,7 @@ import { promisify } from 'node:util'
 import { addVersion } from '../src/registry/images.ts'
 import { changeNodes } from '../src/registry/nodes.ts'
 import { changeProfile } from '../src/registry/profiles.ts'
+import { rootArchives } from '../src/registry/schema.ts'
 import { openRegistry } from '../src/registry/sqlite.ts'
 import { startNginx } from './nginx.ts'
 import { freePort, retry, stop } from './processes.ts'
@@ -147,18 +148,28 @@ const editor = { author: 'bench', at: new Date() }
 async function seed(file: string, nodes: number): Promise<void> {
   const { database, close } = openRegistry(file)
   const blob = (digit: string, size: number) => ({ digest: `sha256:${digit.repeat(64)}` as const, size })
+  const image = blob('4', 0).digest
   await addVersion(database, editor, {
     image: 'rocky9',
     source: 'bench',
     current: true,
-    manifest: {
+    digest: image,
+    provenance: {},
+    summary: {
+      schema: 1,
       architecture: 'x86_64',
       kernels: [{ ...blob('1', 14e6), version: '5.14.0-570.el9.x86_64', path: '/boot/vmlinuz-5.14.0-570.el9.x86_64' }],
-      root: { kind: 'cpio-gzip', ...blob('2', 7e8), unpackedSize: 2e9 },
+      compression: 'zstd',
+      segments: 1200,
+      size: 7e8,
+      index: { ...blob('3', 9e5), unpackedSize: 6e6 },
       entries: 40_000,
+      unpackedSize: 2e9,
       warnings: [],
     },
   })
+  const root = { ...blob('2', 7e8), unpackedSize: 2e9, warnings: [] }
+  await database.batch([database.insert(rootArchives).values({ image, root })])
   await changeProfile(database, editor, 'default', () => ({
     profiles: [],
     settings: { image: 'rocky9', kernel: { args: ['console=tty0', 'console=ttyS0,115200', 'quiet'] } },
