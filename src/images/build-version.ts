@@ -33,24 +33,26 @@ export type MadeVersion = {
 export type BuildOptions = Omit<PackOptions, 'compression' | 'known'> & {
   request: ImportRequest
   limits: ArchiveLimits
+  /** The layers, lowest first. Called when they are merged; they are not kept. */
+  load: () => Promise<Layer[]>
   /** Bytes of the files that were sent. */
   sent: Contents
   /** Told which files' bytes are nowhere. Throws when somebody can send them. */
-  onLost: (lost: ReadonlySet<Digest>) => void
+  onLost: (lost: ReadonlySet<Digest>) => Promise<void>
 }
 
 /**
- * Lays the layers upon one another and stores what they make. Segments that a relative has too are used again without their
+ * Lays layers upon one another and stores what they make. Segments that a relative has too are used again without their
  * files being read. The same layers give the same bytes. Throws as `finish` of an import does.
  */
-export async function buildVersion(layers: readonly Layer[], options: BuildOptions): Promise<MadeVersion> {
-  const { request, blobs, limits, sent, signal, onLost } = options
+export async function buildVersion(options: BuildOptions): Promise<MadeVersion> {
+  const { request, blobs, sent, onLost } = options
   const base = request.base && (await openImage(blobs, request.base))
-  const merged = await inTurns(mergeSteps(layers, { limits, ...(base && { base: base.tree }) }), signal)
+  const merged = await merge(options, base?.tree)
   const missing = await inTurns(missingIn(merged, joinContents(base ? [sent, base.contents] : [sent])))
   const relatives = await openRelatives(blobs, request.relatives ?? [], missing, base)
   if (missing.size > 0) {
-    onLost(missing)
+    await onLost(missing)
     throw new AppError('BLOB_UNKNOWN', `${missing.size} files of the base are in no version that is still there`)
   }
   const sources = joinContents([sent, ...relatives.contents])
@@ -62,10 +64,14 @@ export async function buildVersion(layers: readonly Layer[], options: BuildOptio
       : { tree: merged, contents: sources }
     return await storeVersion(tree, contents, relatives.segments, options)
   } catch (error) {
-    if (isGone(error)) onLost(sources.lost)
+    if (isGone(error)) await onLost(sources.lost)
     throw error
   }
 }
+
+/** A function of its own, so that nothing holds the layers when they are merged. */
+const merge = async ({ load, limits, signal }: BuildOptions, base?: Tree): Promise<Tree> =>
+  inTurns(mergeSteps(await load(), { limits, ...(base && { base }) }), signal)
 
 async function storeVersion(
   tree: Tree,

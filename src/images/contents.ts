@@ -13,4 +13,21 @@ export interface Contents {
    * is not there, and `BLOB_CORRUPT` for bytes of an imported version that are not the ones that were imported.
    */
   read(content: Content, length?: number): AsyncGenerator<Uint8Array<ArrayBuffer>>
+  /**
+   * Fills `target`, which is as long as the file, with its bytes. Throws as `read` does. Only contents have it that can do
+   * without memory of their own; everybody else asks {@link fillFrom}.
+   */
+  fill?(content: Content, target: Uint8Array<ArrayBuffer>): Promise<void>
+}
+
+/** Fills `target`, which is as long as the file, with its bytes, in the cheapest way that the contents have. */
+export async function fillFrom(contents: Contents, content: Content, target: Uint8Array<ArrayBuffer>): Promise<void> {
+  if (contents.fill) return contents.fill(content, target)
+  let at = 0
+  for await (const chunk of contents.read(content)) {
+    if (at + chunk.length > target.length) throw new Error(`${content.digest} has more than ${target.length} bytes`)
+    target.set(chunk, at)
+    at += chunk.length
+  }
+  if (at !== target.length) throw new Error(`${content.digest} has ${at} bytes, not ${target.length}`)
 }

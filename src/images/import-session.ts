@@ -10,6 +10,7 @@ import { buildVersion, type MadeVersion } from './build-version.ts'
 import type { ExpectedLayer, ImageImport, ImportProgress, ImportRequest } from './importer.ts'
 import type { Layer } from './layer.ts'
 import { readLayer, storeLayer } from './layer-blobs.ts'
+import { packLayer, unpackLayer } from './layer-index.ts'
 import type { Segment } from './manifest.ts'
 import type { ReceivedLayer, Spool } from './spool.ts'
 
@@ -37,7 +38,8 @@ type LayerState = {
   expected: ExpectedLayer
   /** The blob of its entries, from an earlier import. */
   index?: Digest
-  received?: ReceivedLayer
+  /** What came. Its entries are packed, so that what is in memory while an import waits and packs is small. */
+  received?: Omit<ReceivedLayer, 'entries'> & { packed: Uint8Array<ArrayBuffer> }
   /** Bytes that came, of the newest attempt. */
   bytes: number
   /** The attempt under way. */
@@ -81,17 +83,19 @@ export function openSession(options: SessionOptions): ImageImport {
       touch()
     })
     const { size } = layer.expected
-    const received = await spool.receive(watched, layer.expected, what)
+    const { entries, ...received } = await spool.receive(watched, layer.expected, what)
     if (size !== undefined && size !== received.size)
       throw new AppError('DIGEST_MISMATCH', `${what} has ${received.size} bytes, not the ${size} that were announced`)
-    layer.received = received
+    layer.received = { ...received, packed: await packLayer({ entries, whiteouts: request.whiteouts }) }
   }
 
   /** The layers, lowest first. One that was known and is gone is needed from now on. */
   async function loadLayers(): Promise<Layer[]> {
     const loaded: Layer[] = []
     for (const layer of layers) {
-      const known = layer.received ?? (layer.index && (await readLayer(blobs, layer.index)))
+      const known = layer.received
+        ? await unpackLayer(layer.received.packed)
+        : layer.index && (await readLayer(blobs, layer.index))
       if (known) loaded.push({ entries: known.entries, whiteouts: request.whiteouts })
       else delete layer.index
     }
@@ -115,7 +119,8 @@ export function openSession(options: SessionOptions): ImageImport {
   }
 
   /** Layers that are known by their entries alone, and have files whose bytes nobody has, are needed from now on. */
-  function askFor(lost: ReadonlySet<Digest>, loaded: readonly Layer[]): void {
+  async function askFor(lost: ReadonlySet<Digest>): Promise<void> {
+    const loaded = await loadLayers()
     const open = new Set(lost)
     for (const at of [...layers.keys()].reverse()) {
       const layer = layers[at]
@@ -125,15 +130,16 @@ export function openSession(options: SessionOptions): ImageImport {
         if (entry.type === 'file' && open.delete(entry.digest)) asked = true
       if (asked) delete layer.index
     }
+    refuseIncomplete()
   }
 
   async function finish(): Promise<MadeVersion & { layers: Digest[] }> {
     refuseIncomplete()
-    const loaded = await loadLayers()
     const progress = { bytes: 0, total: 0 }
     packing = progress
-    const made = await buildVersion(loaded, {
+    const made = await buildVersion({
       request,
+      load: loadLayers,
       blobs,
       limits,
       sent: spool.contents,
@@ -147,25 +153,20 @@ export function openSession(options: SessionOptions): ImageImport {
         progress.bytes += bytes
         touch()
       },
-      onLost: (lost) => {
-        askFor(lost, loaded)
-        refuseIncomplete()
-      },
+      onLost: askFor,
     })
     const layersMade = layers.map(({ received, expected }) => received?.diffId ?? expected.diffId)
-    await remember(loaded)
+    await remember()
     done = true
     return { ...made, layers: layersMade.filter((diffId) => diffId !== undefined) }
   }
 
   /** Keeps the entries of the layers that can come again: those that were announced by the digest of their tar. */
-  async function remember(loaded: readonly Layer[]): Promise<void> {
+  async function remember(): Promise<void> {
     const indexes = new Map<Digest, Digest>()
-    for (const [at, { expected, index, received }] of layers.entries()) {
-      const layer = loaded[at]
-      if (!expected.diffId || !layer) continue
-      const stored = received ? await storeLayer(blobs, layer) : index
-      if (!stored) continue
+    for (const { expected, index, received } of layers) {
+      const stored = expected.diffId && received ? await storeLayer(blobs, received.packed) : index
+      if (!expected.diffId || !stored) continue
       held.add(stored)
       indexes.set(expected.diffId, stored)
     }

@@ -1,18 +1,17 @@
 /** Entries of layers as blobs, so that a layer that was imported once need not be sent again. Node only. */
 import { type Digest, digestOf } from '../blobs/digest.ts'
-import { gather } from '../blobs/gather.ts'
+import { gather, streamOf } from '../blobs/gather.ts'
 import type { BlobStore } from '../blobs/store.ts'
 import type { Layer } from './layer.ts'
-import { packLayer, unpackLayer } from './layer-index.ts'
+import { unpackLayer } from './layer-index.ts'
 
 /** No layer's entries take more, compressed. */
 const largestIndex = 256 * 2 ** 20
 
-/** Stores a layer's entries; answers their blob. */
-export async function storeLayer(blobs: BlobStore, layer: Layer): Promise<Digest> {
-  const bytes = await packLayer(layer)
-  const digest = await digestOf(bytes)
-  await blobs.put({ digest, size: bytes.length }, new Blob([bytes]).stream())
+/** Stores a layer's entries, packed; answers their blob. */
+export async function storeLayer(blobs: BlobStore, packed: Uint8Array<ArrayBuffer>): Promise<Digest> {
+  const digest = await digestOf(packed)
+  await blobs.put({ digest, size: packed.length }, streamOf(packed, { offset: 0, length: packed.length }))
   return digest
 }
 

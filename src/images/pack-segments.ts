@@ -1,11 +1,11 @@
 /** Cuts a tree into segments and stores those that are not there yet. Node only. */
 import type { Digest } from '../blobs/digest.ts'
 import type { BlobStore } from '../blobs/store.ts'
-import type { Content, Contents } from './contents.ts'
+import { type Content, type Contents, fillFrom } from './contents.ts'
 import type { Compression, Segment } from './manifest.ts'
 import { inParallel } from './parallel.ts'
 import { isGone } from './relatives.ts'
-import { eachSegment, packSegment, type SegmentMembers, segmentKey, storeSegment } from './segments.ts'
+import { eachSegment, packSegment, type SegmentMembers, segmentKey, storeSegment, wholeAtMost } from './segments.ts'
 import type { FileInode, Inode, Tree } from './tree.ts'
 import { inTurns } from './turns.ts'
 
@@ -47,10 +47,12 @@ export async function packSegments(tree: Tree, contents: Contents, options: Pack
   const missing = members.filter((_, at) => !found[at])
   options.onTotal(await inTurns(bytesOf(missing, tree), signal))
   const failures: unknown[] = []
+  const scratches = Array.from({ length: packers }, () => new Uint8Array(wholeAtMost))
 
   async function pack(each: SegmentMembers): Promise<Segment | undefined> {
+    const scratch = scratches.pop()
     try {
-      const ready = await packSegment(each, tree, counted, compression)
+      const ready = await packSegment(each, tree, counted, compression, scratch)
       if ('digest' in ready) hold(ready.digest)
       const segment = await storeSegment(blobs, ready)
       hold(segment.digest)
@@ -61,6 +63,8 @@ export async function packSegments(tree: Tree, contents: Contents, options: Pack
       // Others of its files may be gone as well: all of them are asked for at once, not one by one.
       for (const file of filesOf(each, tree)) await probe(file, contents)
       return undefined
+    } finally {
+      if (scratch) scratches.push(scratch)
     }
   }
 
@@ -135,5 +139,9 @@ const counting = (contents: Contents, onRead: (bytes: number) => void): Contents
       onRead(chunk.length)
       yield chunk
     }
+  },
+  async fill(content, target) {
+    await fillFrom(contents, content, target)
+    onRead(target.length)
   },
 })

@@ -2,7 +2,7 @@
 import type { Digest } from '../blobs/digest.ts'
 import type { BlobStore } from '../blobs/store.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
-import type { Content, Contents } from './contents.ts'
+import { type Content, type Contents, fillFrom } from './contents.ts'
 import type { Segment } from './manifest.ts'
 import { openImage } from './open.ts'
 import type { OpenedImage } from './opened-image.ts'
@@ -113,5 +113,11 @@ export function joinContents(sources: readonly Contents[]): JoinedContents {
     )
   }
 
-  return { lost, has: (digest) => sources.some((source) => source.has(digest)), read }
+  /** Whoever sent a file has its bytes for as long as the import takes: no other source need be tried. */
+  async function fill(content: Content, target: Uint8Array<ArrayBuffer>): Promise<void> {
+    const first = sources.find((source) => source.has(content.digest))
+    return first?.fill ? first.fill(content, target) : fillFrom({ has: () => true, read }, content, target)
+  }
+
+  return { lost, has: (digest) => sources.some((source) => source.has(digest)), read, fill }
 }

@@ -46,7 +46,7 @@ const largest = 4 * 2 ** 20
 /** Beyond `smallest`, so many bytes lie between cuts on average. */
 const spread = 2 ** 20 / 3
 /** Segments whose archive has at most so many bytes are packed in memory. Only a file beyond `largest` makes larger ones. */
-const wholeAtMost = 8 * 2 ** 20
+export const wholeAtMost = 8 * 2 ** 20
 const headerSize = 512
 
 /** All segments of a tree. */
@@ -143,12 +143,16 @@ export function segmentKey(members: SegmentMembers, tree: Tree, compression: Com
  * Packs a segment: a pax tar, compressed on its own, with zstd at level 3 (sizes in the frame, no checksum: the digest is
  * one) or gzip at level 6. The bytes depend on nothing but the members and the release of the compressor. Compressing and hashing are done off
  * the event loop, one thread each, so that a few can be packed at once. Throws what `contents.read` throws.
+ *
+ * `scratch` is where the archive is put together when it has room there: nobody else may touch it until the segment is packed.
+ * A buffer of its own for each of a thousand segments costs as much as compressing a third of them.
  */
 export async function packSegment(
   members: SegmentMembers,
   tree: Tree,
   contents: Contents,
   compression: Compression,
+  scratch: Uint8Array<ArrayBuffer> = new Uint8Array(0),
 ): Promise<PackedSegment> {
   const parts = [...partsOf(members, tree)]
   const unpackedSize = parts.reduce((sum, part) => sum + (part instanceof Uint8Array ? part.length : part.file.size), 0)
@@ -161,11 +165,18 @@ export async function packSegment(
       stream: streamOf(compression === 'zstd' ? zstd(archive, unpackedSize) : gzip(archive)),
     }
   }
-  const archive = new Uint8Array(unpackedSize)
+  const archive = unpackedSize <= scratch.length ? scratch.subarray(0, unpackedSize) : new Uint8Array(unpackedSize)
   let at = 0
-  for await (const chunk of chunksOf(parts, contents)) {
-    archive.set(chunk, at)
-    at += chunk.length
+  for (const part of parts) {
+    if (!(part instanceof Uint8Array) && contents.fill) {
+      await contents.fill(part.file, archive.subarray(at, at + part.file.size))
+      at += part.file.size
+      continue
+    }
+    for await (const chunk of chunksOf([part], contents)) {
+      archive.set(chunk, at)
+      at += chunk.length
+    }
   }
   const bytes = await (compression === 'zstd' ? zstdWhole(archive) : gzipped(archive))
   // Given back at once: the collector comes late for what is not on its heap, and megabytes of these add up.

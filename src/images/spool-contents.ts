@@ -43,6 +43,13 @@ export function createSpoolContents(): SpoolContents {
     }
   }
 
+  function placeOf(digest: Digest): { file: SpoolFile; offset: number; holed: Extent[] | undefined } {
+    const slot = slots.get(digest)
+    const file = files[fileOf[slot ?? -1] ?? -1]
+    if (slot === undefined || !file) throw new Error(`the spool has no ${digest}`)
+    return { file, offset: offsetOf[slot] ?? 0, holed: sparse.get(slot) }
+  }
+
   return {
     add(file, { digests, offsets, extents }) {
       const position = files.push(file) - 1
@@ -57,12 +64,8 @@ export function createSpoolContents(): SpoolContents {
     },
     has: (digest) => slots.has(digest),
     async *read({ digest, size }, length = size) {
-      const slot = slots.get(digest)
-      const file = files[fileOf[slot ?? -1] ?? -1]
-      if (slot === undefined || !file) throw new Error(`the spool has no ${digest}`)
+      const { file, offset, holed } = placeOf(digest)
       const until = Math.min(size, length)
-      const holed = sparse.get(slot)
-      const offset = offsetOf[slot] ?? 0
       if (!holed && until <= longestStretch) {
         if (until > 0) yield await readAhead(file, offset, until)
         return
@@ -73,6 +76,13 @@ export function createSpoolContents(): SpoolContents {
         await fill(file, chunk, extents, start)
         yield chunk
       }
+    },
+    async fill({ digest }, target) {
+      if (target.length === 0) return
+      const { file, offset, holed } = placeOf(digest)
+      if (holed) await fill(file, target.fill(0), holed, 0)
+      else if (target.length > longestStretch) await file.read(target, offset)
+      else target.set(await readAhead(file, offset, target.length))
     },
   }
 }

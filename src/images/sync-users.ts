@@ -11,7 +11,7 @@ import { digestOf } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
 import { type Accounts, freeId, mergedLines, parseAccounts } from './accounts.ts'
 import { reownedAcls } from './acl.ts'
-import type { Contents } from './contents.ts'
+import { type Contents, fillFrom } from './contents.ts'
 import { type Inode, impliedDirectory, type Tree, treeOf } from './tree.ts'
 
 /** The head node's own passwd(5) and group(5), as text. */
@@ -145,6 +145,11 @@ async function rewritten(
         const bytes = made.get(content.digest)
         if (bytes) yield bytes.slice(0, length)
         else yield* contents.read(content, length)
+      },
+      async fill(content, target) {
+        const bytes = made.get(content.digest)
+        if (bytes) target.set(bytes)
+        else await fillFrom(contents, content, target)
       },
     },
   }
