@@ -1,11 +1,9 @@
 /** `/api/images/{name}/imports`: the way in for images, layer by layer; and for a root tree in one request. */
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { parseDigest } from '../blobs/digest.ts'
-import type { Bytes } from '../blobs/store.ts'
 import { AppError } from '../errors.ts'
 import type { ImageImport, Importer } from '../images/importer.ts'
-import { type Provenance, summaryOf } from '../images/manifest.ts'
+import { summaryOf } from '../images/manifest.ts'
 import { relativesOf } from '../registry/image-layers.ts'
 import { imageReferrers } from '../registry/image-users.ts'
 import { addVersion, type ImageVersion, type NewVersion, refuseImageName, resolveImage } from '../registry/images.ts'
@@ -13,14 +11,13 @@ import type { Services } from '../services.ts'
 import { apiRoutes } from './api-routes.ts'
 import { editorOf, editQuery } from './editor.ts'
 import type { ApiEnv } from './guard.ts'
-import { digestText, importedSchema, provenanceSchema } from './image-schemas.ts'
+import { importedSchema, provenanceSchema } from './image-schemas.ts'
+import { bodyOf, expectedLayer, importRequestSchema, mostLayers, provenanceOf } from './import-request.ts'
 import { flag, wholeNumber } from './page.ts'
 import { json, jsonRequest, nameParam, refusals } from './schemas.ts'
 
 /** A head node's passwd and group are in the request that begins an import, an image's labels in the one that ends it. */
 const bodyLimit = 16 * 2 ** 20
-/** OCI images have at most 127, the most that overlayfs takes. */
-const mostLayers = 500
 
 const importParam = nameParam.extend({ id: z.string().max(64) })
 const size = z.int().min(0)
@@ -33,36 +30,7 @@ const begin = createRoute({
     'Then send the layers that are needed, in any order, and finish. An import that nobody touches for an hour is closed.',
   request: {
     params: nameParam,
-    body: jsonRequest(
-      z
-        .strictObject({
-          layers: z
-            .array(
-              z.strictObject({
-                digest: digestText.optional().openapi({ description: 'Of the bytes as they will be sent' }),
-                diffId: digestText.optional().openapi({ description: 'Of the uncompressed tar' }),
-                size: size.optional().openapi({ description: 'Bytes as they will be sent' }),
-              }),
-            )
-            .min(1)
-            .max(mostLayers)
-            .openapi({ description: 'Lowest first; what is said of one is checked' }),
-          whiteouts: z
-            .enum(['oci', 'overlayfs', 'none'])
-            .openapi({ description: 'How a layer says what it removes; none for a plain root tree' }),
-          base: z
-            .string()
-            .max(512)
-            .optional()
-            .openapi({ description: 'The version that the layers are laid on', example: 'rocky9@3' }),
-          syncUsers: z
-            .strictObject({ mode: z.enum(['check', 'write']), passwd: z.string(), group: z.string() })
-            .optional()
-            .openapi({ description: "Users and groups that win over the image's: passwd(5) and group(5) as text" }),
-        })
-        .openapi('ImportRequest'),
-      'What will be sent',
-    ),
+    body: jsonRequest(importRequestSchema, 'What will be sent'),
   },
   responses: {
     201: json(
@@ -301,47 +269,4 @@ export const importRoutes = (services: Pick<Services, 'registry' | 'now' | 'impo
         await session.close()
       }
     })
-}
-
-const expectedLayer = (told: {
-  digest?: string | undefined
-  diffId?: string | undefined
-  size?: number | undefined
-}) => ({
-  ...(told.digest !== undefined && { digest: parseDigest(told.digest) }),
-  ...(told.diffId !== undefined && { diffId: parseDigest(told.diffId) }),
-  ...(told.size !== undefined && { size: told.size }),
-})
-
-/** What was said, without what was not: members that are `undefined` are none. */
-const provenanceOf = ({
-  sourceDigest,
-  platform,
-  labels,
-  git,
-  containerfile,
-}: z.infer<typeof provenanceSchema>): Provenance => ({
-  ...(sourceDigest !== undefined && { sourceDigest }),
-  ...(platform !== undefined && { platform }),
-  ...(labels && { labels }),
-  ...(git && { git }),
-  ...(containerfile !== undefined && { containerfile: parseDigest(containerfile) }),
-})
-
-/** What a body of layers may say that it is. */
-const archiveTypes = [
-  'application/octet-stream',
-  'application/x-tar',
-  'application/gzip',
-  'application/x-gzip',
-  'application/zstd',
-]
-
-/** The request's body, which nobody has read. Throws `REQUEST_INVALID` for a body that says it is something else. */
-function bodyOf(c: Context): Bytes {
-  const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
-  if (type !== undefined && !archiveTypes.includes(type))
-    throw new AppError('REQUEST_INVALID', `send a tar: Content-Type: application/x-tar (this is ${type.slice(0, 100)})`)
-  if (!c.req.raw.body) throw new AppError('REQUEST_INVALID', 'send a tar as the body')
-  return c.req.raw.body
 }
