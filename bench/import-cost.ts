@@ -29,7 +29,9 @@ export async function importInProcess(
 ): Promise<ImportCost> {
   const script = new URL('import-process.ts', import.meta.url).pathname
   const files = layers.map(({ file }) => file)
-  return JSON.parse(await run(process.execPath, [script, data, JSON.stringify(request), ...files])) as ImportCost
+  // As bin/muster starts it.
+  const node = ['MALLOC_ARENA_MAX=2', process.execPath, '--max-semi-space-size=16']
+  return JSON.parse(await run('env', [...node, script, data, JSON.stringify(request), ...files])) as ImportCost
 }
 
 /** What an OCI image says of a layer. */

@@ -179,8 +179,6 @@ export async function packSegment(
     }
   }
   const bytes = await (compression === 'zstd' ? zstdWhole(archive) : gzipped(archive))
-  // Given back at once: the collector comes late for what is not on its heap, and megabytes of these add up.
-  archive.buffer.transfer(0)
   return { unpackedSize, entries, bytes, digest: await digestOf(bytes), size: bytes.length }
 }
 
