@@ -73,7 +73,7 @@ describe('an image in a registry', () => {
       },
     })
     const again = await muster(app, ['image', 'import', from, 'rocky-aarch64', '--platform', 'arm64', ...flags])
-    expect(again.out).toContain('nothing changed: rocky-aarch64@1 has this content already\n')
+    expect(again.out).toContain('nothing new: rocky-aarch64@1 has this content already\n')
     await app.close()
   })
 
