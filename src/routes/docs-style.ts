@@ -6,7 +6,7 @@ export const docsStyle = `
 * { box-sizing: border-box }
 html { scroll-behavior: smooth; scroll-padding-top: 1rem }
 body { margin: 0; color: var(--text); background: light-dark(#fff, #14181d); font: 15px/1.5 system-ui, sans-serif;
-  display: grid; grid-template-columns: 19rem minmax(0, 1fr) }
+  display: grid; grid-template-columns: 21rem minmax(0, 1fr) }
 nav { position: sticky; top: 0; height: 100vh; overflow: auto; padding: 1.5rem 1rem; background: var(--soft);
   border-right: 1px solid var(--line); font-size: 13px }
 nav h2 { font-size: 12px; letter-spacing: .05em; text-transform: uppercase; color: var(--faint); margin: 1.2rem 0 .3rem; border: 0; padding: 0 }
