@@ -46,7 +46,7 @@ export type ImageManifest = {
   entries: number
   /** Bytes of all files, one with several names counted once. */
   unpackedSize: number
-  /** What an admin should know before booting it: `carries 3 file capabilities but no setfattr: add package attr`. */
+  /** What an admin should know before booting it: `kernel 6.1.0 (/boot/vmlinuz-6.1.0) has no modules under /lib/modules`. */
   warnings: string[]
 }
 

@@ -145,7 +145,7 @@ export function segmentKey(members: SegmentMembers, tree: Tree, compression: Com
  * the event loop, one thread each, so that a few can be packed at once. Throws what `contents.read` throws.
  *
  * `scratch` is where the archive is put together when it has room there: nobody else may touch it until the segment is packed.
- * A buffer of its own for each of a thousand segments costs as much as compressing a third of them.
+ * A buffer of its own for each of a thousand segments would wait for the collector, which comes late for what is off its heap.
  */
 export async function packSegment(
   members: SegmentMembers,
