@@ -4,7 +4,7 @@
  * A setting is an environment variable, or the same name in the YAML file that `MUSTER_CONFIG` names; the environment
  * wins. Read once, by `muster serve`. The README's table is printed from here.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -33,6 +33,11 @@ export type Config = {
   collectEvery: number | undefined
   /** Seconds for which blobs are spared that nobody refers to. */
   collectGrace: number
+  /** Folder whose files templates may include. */
+  files: string
+  /** File with the key of secrets; made when it is not there. */
+  secretKeyFile: string
+  privateTo: 'node' | 'ticket'
   log: 'error' | 'warn' | 'info'
 }
 
@@ -134,6 +139,19 @@ const schema = z.object({
   MUSTER_COLLECT_GRACE: duration('10m', '3650d').prefault('24h').meta({
     description: 'for how long such blobs are kept; longer than an import takes',
   }),
+  MUSTER_FILES: path.optional().meta({
+    description: 'folder whose files overlay templates may include; links in it are followed',
+    default: '`$MUSTER_DATA/files`',
+  }),
+  MUSTER_SECRET_KEY_FILE: path.optional().meta({
+    description:
+      'file with the key that secrets are sealed with (64 hex digits): made with mode 0600 when it is not there',
+    default: '`secret.key` among the systemd credentials, else `$MUSTER_DATA/secret.key`',
+  }),
+  MUSTER_PRIVATE_TO: z.enum(['node', 'ticket'], 'must be node or ticket').prefault('node').meta({
+    description:
+      "who gets overlays' private files: `node` is root at an address of the node, `ticket` whoever has its ticket or token (for NAT and proxies)",
+  }),
   MUSTER_LOG: z
     .enum(['error', 'warn', 'info'], 'must be error, warn or info')
     .prefault('info')
@@ -177,7 +195,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, cw
 
   const known = parsed.data
   const at = (name: Variable) => (env[name] ? cwd : dirname(file ?? cwd))
-  const pathOf = (name: 'MUSTER_DATA' | 'MUSTER_SITE' | 'MUSTER_TOKEN_FILE', fallback: string) => {
+  const pathOf = (
+    name: 'MUSTER_DATA' | 'MUSTER_SITE' | 'MUSTER_TOKEN_FILE' | 'MUSTER_FILES' | 'MUSTER_SECRET_KEY_FILE',
+    fallback: string,
+  ) => {
     const text = known[name]
     if (text === undefined) return fallback
     return resolve(at(name), text.replace(/^~(?=\/|$)/, homedir()))
@@ -195,8 +216,18 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, cw
     hotBlobs: known.MUSTER_HOT_BLOBS,
     collectEvery: known.MUSTER_COLLECT_EVERY === 'never' ? undefined : known.MUSTER_COLLECT_EVERY * 1000,
     collectGrace: known.MUSTER_COLLECT_GRACE,
+    files: pathOf('MUSTER_FILES', join(data, 'files')),
+    // systemd.exec(5): LoadCredential= puts files there.
+    secretKeyFile: pathOf('MUSTER_SECRET_KEY_FILE', credential(env, 'secret.key') ?? join(data, 'secret.key')),
+    privateTo: known.MUSTER_PRIVATE_TO,
     log: known.MUSTER_LOG,
   }
+}
+
+/** The path of a systemd credential that is there. */
+function credential(env: Readonly<Record<string, string | undefined>>, name: string): string | undefined {
+  const path = env.CREDENTIALS_DIRECTORY && join(env.CREDENTIALS_DIRECTORY, name)
+  return path && existsSync(path) ? path : undefined
 }
 
 /** Every setting for the README's table: markdown, a default as it is shown. */

@@ -12,6 +12,7 @@ import type { Installed } from './images/packages/package.ts'
 import type { RootArchives } from './images/root-archives.ts'
 import type { Log } from './log.ts'
 import type { RegistryDatabase } from './registry/schema.ts'
+import type { SecretKey } from './secrets/key.ts'
 
 /** What the app is given by its entry. */
 export type Services = {
@@ -41,6 +42,24 @@ export type Services = {
   openImage?: (digest: Digest) => Promise<OpenedImage>
   /** What rpm and dpkg have installed in an opened version. Absent where `openImage` is. */
   readPackages?: (image: OpenedImage) => Promise<Installed>
+  /** The key of secrets. Absent where none was given (a Worker without one): what needs secrets then answers `UNSUPPORTED`. */
+  secretKey?: SecretKey
+  /**
+   * To whom private files of overlays are given. `node`: to the node's own token or ticket when the request comes from a port
+   * below 1024 (so from root) and, if the node has addresses, from one of them. `ticket`: to the token or ticket alone, for
+   * networks where a proxy or NAT hides who asks.
+   */
+  privateTo: 'node' | 'ticket'
+  /**
+   * A file that templates may include, by its path in the folder that is set aside for that (no `..`); `undefined` when there is
+   * none. Absent where there is no file system.
+   */
+  headFile?: (path: string) => Promise<Uint8Array<ArrayBuffer> | undefined>
+  /**
+   * The digest of bytes, or of a text as UTF-8, at once: for the many small files of overlays. 1 µs for 1 KiB by node:crypto,
+   * where Web Crypto takes 10 to 60 µs of CPU to hand it to another thread. Absent where there is no node:crypto.
+   */
+  digest?: (data: Uint8Array | string) => Digest
   /** Images as one archive, for boots in a single stage. */
   roots: RootArchives
   /** Seconds for which blobs are spared that nobody refers to: unless said otherwise, and at least. A day and ten minutes when absent. */

@@ -5,11 +5,18 @@
  * `or ignore` passes over a row that breaks a constraint, so that one odd entry cannot hold up all that follow it.
  */
 import { type SQL, sql } from 'drizzle-orm'
-import type { Entry } from './journal.ts'
+import { agentStatements, forgetAgents, seenStatement } from './agents.ts'
+import type { Entry, TreeEntry } from './journal.ts'
+import { reportStatements } from './reports.ts'
 import { attempts, events, machines } from './schema.ts'
+import { forgetTrees, type Text, textStatement, treeStatement } from './trees.ts'
 
-/** An entry whose JSON is text already. */
-export type Row = { [Type in Entry['type']]: Texts<Extract<Entry, { type: Type }>> }[Entry['type']]
+/** An entry whose JSON is text already; the texts of a tree are rows of their own. */
+export type Row =
+  | { [Type in Plain['type']]: Texts<Extract<Plain, { type: Type }>> }[Plain['type']]
+  | Omit<TreeEntry, 'texts'>
+  | Text
+type Plain = Exclude<Entry, TreeEntry>
 type Texts<E> = { [Key in keyof E]: Key extends 'plan' | 'detail' | 'facts' ? string : E[Key] }
 
 /** Attempts that are kept of each node. */
@@ -29,6 +36,11 @@ export function statementsOf(entries: readonly Row[]): SQL[] {
     ...(told.events.length > 0 ? [eventStatement(told.events)] : []),
     ...(told.machines.length > 0 ? machineStatements(told.machines) : []),
     ...(told.attempts.length > 0 ? surplusStatements(told.attempts) : []),
+    ...(told.agents.length > 0 ? agentStatements(told.agents) : []),
+    ...(told.seen.length > 0 ? [seenStatement(told.seen)] : []),
+    ...(told.reports.length > 0 ? reportStatements(told.reports) : []),
+    ...(told.trees.length > 0 ? [treeStatement(told.trees)] : []),
+    ...(told.texts.length > 0 ? [textStatement(told.texts)] : []),
   ]
 }
 
@@ -41,6 +53,8 @@ export function forgetStatements(now: Date): SQL[] {
   return [
     sql`delete from ${attempts} where rowid in (select rowid from ${attempts} order by rowid limit 1000) and started_at < ${cutoff}`,
     sql`delete from ${events} where id in (select id from ${events} order by id limit 10000) and at < ${cutoff}`,
+    forgetAgents(now),
+    ...forgetTrees(now),
   ]
 }
 
@@ -53,12 +67,22 @@ function partition(entries: readonly Row[]) {
     used: [] as Told<'ticket-used'>[],
     events: [] as Told<'event'>[],
     machines: [] as Told<'machine'>[],
+    agents: [] as Told<'agent'>[],
+    seen: [] as Told<'agent-seen'>[],
+    reports: [] as Told<'report'>[],
+    trees: [] as Told<'tree'>[],
+    texts: [] as Told<'text'>[],
   }
   for (const entry of entries) {
     if (entry.type === 'attempt') told.attempts.push(entry)
     else if (entry.type === 'ticket') told.tickets.push(entry)
     else if (entry.type === 'ticket-used') told.used.push(entry)
     else if (entry.type === 'event') told.events.push(entry)
+    else if (entry.type === 'agent') told.agents.push(entry)
+    else if (entry.type === 'agent-seen') told.seen.push(entry)
+    else if (entry.type === 'report') told.reports.push(entry)
+    else if (entry.type === 'tree') told.trees.push(entry)
+    else if (entry.type === 'text') told.texts.push(entry)
     else told.machines.push(entry)
   }
   return told

@@ -2,7 +2,7 @@
 import type { Log } from '../log.ts'
 import type { Json } from '../registry/settings.ts'
 import { forgetStatements, type Row, statementsOf } from './batch.ts'
-import type { ActivityDatabase, EventKind } from './schema.ts'
+import type { ActivityDatabase, AgentReport, EventKind } from './schema.ts'
 
 /** Something that happened. */
 export type Entry =
@@ -11,6 +11,28 @@ export type Entry =
   | { type: 'ticket'; attempt: string; hash: string }
   | { type: 'ticket-used'; attempt: string; at: Date }
   | { type: 'machine'; mac: string; at: Date; facts: Record<string, string>; address?: string }
+  | AgentEntry
+  | SeenEntry
+  | ReportEntry
+  | TreeEntry
+
+/** A client of a node has a token (`hash`: its sha256 in hex); one of the same attempt has it instead of the one before. */
+export type AgentEntry = { type: 'agent'; attempt: string; node: string; hash: string; at: Date }
+
+/** The client of an attempt was heard of. */
+export type SeenEntry = { type: 'agent-seen'; attempt: string; at: Date }
+
+/** What the client of an attempt said of its node: what it leaves out stays as it was, `failure` alone goes away. */
+export type ReportEntry = { type: 'report'; attempt: string; at: Date; report: AgentReport }
+
+/** An overlay list that a node was given, as `activity/schema.ts` has it, and texts of its public files; digests in hex. */
+export type TreeEntry = {
+  type: 'tree'
+  digest: string
+  list: string
+  texts: { digest: string; content: string }[]
+  at: Date
+}
 
 /** Takes entries. */
 export interface Journal {
@@ -104,7 +126,7 @@ export function createJournal({ database, log, schedule, now = () => new Date() 
 
   return {
     record(entry) {
-      waiting.push(rowOf(entry, planText))
+      waiting.push(...rowsOf(entry, planText))
       if (waiting.length > entriesAtMost) {
         // Some more at once, because making room at the front moves all the others.
         dropped += waiting.splice(0, entriesPerBatch).length
@@ -115,18 +137,44 @@ export function createJournal({ database, log, schedule, now = () => new Date() 
   }
 }
 
-/** An entry with its JSON as text, made when it is told: what is told later of the same object must not change it. */
-function rowOf(entry: Entry, planText: (plan: Json) => string): Row {
-  if (entry.type === 'attempt') return { ...entry, plan: planText(entry.plan) }
-  if (entry.type === 'event') return { ...entry, detail: JSON.stringify(entry.detail) }
-  return entry.type === 'machine' ? { ...entry, facts: JSON.stringify(entry.facts) } : entry
+/** An entry as rows with their JSON as text, made when it is told: what is told later of the same object must not change it. */
+function rowsOf(entry: Entry, planText: (plan: Json) => string): Row[] {
+  switch (entry.type) {
+    case 'attempt':
+      return [{ ...entry, plan: planText(entry.plan) }]
+    case 'event':
+      return [{ ...entry, detail: JSON.stringify(entry.detail) }]
+    case 'machine':
+      return [{ ...entry, facts: JSON.stringify(entry.facts) }]
+    case 'report':
+      return [{ ...entry, report: { ...entry.report } }]
+    case 'tree': {
+      const { type, digest, list, at } = entry
+      return [{ type, digest, list, at }, ...entry.texts.map((text) => ({ type: 'text' as const, ...text, at }))]
+    }
+    default:
+      return [entry]
+  }
 }
 
 /** Roughly how long a row is in JSON. */
 function lengthOf(row: Row): number {
-  const text =
-    row.type === 'attempt' ? row.plan : row.type === 'event' ? row.detail : row.type === 'machine' ? row.facts : ''
-  return 200 + text.length
+  switch (row.type) {
+    case 'attempt':
+      return 200 + row.plan.length
+    case 'event':
+      return 200 + row.detail.length
+    case 'machine':
+      return 200 + row.facts.length
+    case 'report':
+      return 1000 + (row.report.args?.length ?? 0)
+    case 'tree':
+      return 200 + row.list.length
+    case 'text':
+      return 200 + row.content.length
+    default:
+      return 200
+  }
 }
 
 /** The rows that the next transaction takes, in order, and how many among them were larger than a transaction. */
@@ -136,7 +184,7 @@ function firstOf(rows: readonly Row[]): { batch: Row[]; tooLarge: number } {
   let characters = 0
   for (const row of rows.slice(0, entriesPerBatch)) {
     const length = lengthOf(row)
-    if (length > charactersPerBatch / 4) {
+    if (length > charactersPerBatch) {
       tooLarge++
       continue
     }

@@ -4,7 +4,7 @@
  * A database file of its own, so that a storm of reports never delays an edit. Written in batches by `journal.ts`; the
  * last fraction of a second may be lost in a crash, and nothing here is needed to boot.
  */
-import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import { index, integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 import type { Database } from '../registry/schema.ts'
 import type { Json } from '../registry/settings.ts'
 
@@ -43,7 +43,7 @@ export const events = sqliteTable(
 )
 
 /** Steps of a boot that are told: some by the service, others by the node with its ticket. The script is the attempt itself. */
-const eventKinds = ['blob', 'overlay', 'beacon', 'init', 'stage', 'failed', 'ready'] as const
+const eventKinds = ['blob', 'overlay', 'beacon', 'init', 'stage', 'failed', 'ready', 'applied'] as const
 /** One of {@link eventKinds}. */
 export type EventKind = (typeof eventKinds)[number]
 
@@ -63,8 +63,74 @@ export const machines = sqliteTable(
   (table) => [index('machines_seen').on(table.lastSeenAt)],
 )
 
+/** The client of a node that was booted: its token, and what it said last. A node has one for each of its last few boots. */
+export const agents = sqliteTable(
+  'agents',
+  {
+    /** The attempt whose ticket was exchanged for the token. */
+    attempt: text('attempt').primaryKey(),
+    node: text('node').notNull(),
+    /** sha256 of the token. */
+    hash: text('hash').notNull(),
+    createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
+    /** When it was heard of last; written every few minutes at most. */
+    seenAt: integer('seen_at', { mode: 'timestamp_ms' }).notNull(),
+    /** When it last said what it runs; null until then. */
+    reportedAt: integer('reported_at', { mode: 'timestamp_ms' }),
+    report: text('report', { mode: 'json' }).$type<AgentReport>(),
+  },
+  (table) => [uniqueIndex('agents_hash').on(table.hash), index('agents_node').on(table.node, table.createdAt)],
+)
+
+/** What a client says of its node. Everything is as the node says it: nothing here is trusted. */
+export type AgentReport = {
+  /** Digest of the image's manifest, as the boot's configuration had it. */
+  image?: string
+  /** `uname -r`. */
+  kernel?: string
+  /** Kernel arguments that the boot was planned with, joined by blanks. */
+  args?: string
+  /** sha256 (hex) of the overlay lists that were applied: see `overlays/tree.ts`. */
+  system?: string
+  runtime?: string
+  /** Seconds since the kernel started. */
+  uptime?: number
+  memTotalKiB?: number
+  memAvailableKiB?: number
+  rootKind?: string
+  rootSizeKiB?: number
+  rootUsedKiB?: number
+  /** The newest failure of the client, one line; absent when all is well. */
+  failure?: string
+}
+
+/** Overlay lists that nodes were given, by digest, so that what a node has can be compared. Bounded: oldest out. */
+export const trees = sqliteTable(
+  'trees',
+  {
+    /** sha256 (hex) of the list as the node has it. */
+    digest: text('digest').primaryKey(),
+    /** The list, with `-` for the digests of private files. */
+    list: text('list').notNull(),
+    usedAt: integer('used_at', { mode: 'timestamp_ms' }).notNull(),
+  },
+  (table) => [index('trees_used').on(table.usedAt)],
+)
+
+/** Texts of files that nodes were given, by digest; never of private ones. Bounded: oldest out. */
+export const texts = sqliteTable(
+  'texts',
+  {
+    /** sha256 (hex). */
+    digest: text('digest').primaryKey(),
+    content: text('content').notNull(),
+    usedAt: integer('used_at', { mode: 'timestamp_ms' }).notNull(),
+  },
+  (table) => [index('texts_used').on(table.usedAt)],
+)
+
 /** Every table, as drizzle wants them. */
-export const activitySchema = { attempts, events, machines }
+export const activitySchema = { attempts, events, machines, agents, trees, texts }
 
 /** The activity database, opened. */
 export type ActivityDatabase = Database<typeof activitySchema>

@@ -123,6 +123,21 @@ export async function currentVersions(
   return new Map(rows.map((row) => [row.images.name, row.image_versions]))
 }
 
+/** The versions that have one of these digests, oldest first; one query. A digest can be several versions. */
+export async function versionsWithDigests(
+  db: RegistryDatabase,
+  digests: readonly string[],
+): Promise<Pick<ImageVersion, 'image' | 'number' | 'digest'>[]> {
+  if (digests.length === 0) return []
+  const { image, number, digest } = imageVersions
+  return db
+    .select({ image, number, digest })
+    .from(imageVersions)
+    .where(sql`${digest} in (select value from json_each(${JSON.stringify(digests)}))`)
+    .orderBy(asc(image), asc(number))
+    .all()
+}
+
 /** The tags of the named images, by image, sorted; one query. Images without tags are missing from the map. */
 export async function tagsOf(db: RegistryDatabase, names: readonly string[]): Promise<Map<string, ImageTags>> {
   const rows = await db

@@ -8,6 +8,7 @@ import { checkFree, indexStatements, netdevRows } from './netdevs.ts'
 import { profileMap } from './profiles.ts'
 import { type Change, type Edit, type Editor, edit } from './revisions.ts'
 import { netdevs, nodes, type RegistryDatabase } from './schema.ts'
+import { withoutSecrets } from './secret-records.ts'
 import { nodeNameSchema } from './settings.ts'
 
 /** A node, or `undefined`. */
@@ -43,6 +44,16 @@ export function nodeByMac(db: RegistryDatabase): (mac: string) => Promise<Stored
     .where(eq(netdevs.mac, sql.placeholder('mac')))
     .prepare()
   return async (mac) => (await query.get({ mac })) ?? undefined
+}
+
+/** A function that finds a node by its name, with one prepared query: for what is asked all the time. */
+export function nodeByName(db: RegistryDatabase): (name: string) => Promise<StoredMember | undefined> {
+  const query = db
+    .select()
+    .from(nodes)
+    .where(eq(nodes.name, sql.placeholder('name')))
+    .prepare()
+  return async (name) => (await query.get({ name })) ?? undefined
 }
 
 /** Nodes by name, from the one after `after`. */
@@ -125,6 +136,13 @@ export async function nodesEdit(
   const rows = [...after.values()].flatMap((node) => netdevRows(node.name, node.settings))
   await checkFree(db, rows, touched)
   edited.statements.push(...statementsFor(db, [...after.values()], touched), ...indexStatements(db, rows, touched))
+  const gone = touched.filter((name) => !after.has(name))
+  const { changes, statements } = await withoutSecrets(
+    db,
+    gone.map((name) => `node:${name}` as const),
+  )
+  edited.changes.push(...changes)
+  edited.statements.push(...statements)
   return edited
 }
 

@@ -6,13 +6,24 @@ import type { OverlayManifest, OverlaySource } from '../overlays/manifest.ts'
 import { canonicalJson, sameJson } from './canonical.ts'
 import { checkRevision } from './members.ts'
 import { type Editor, edit } from './revisions.ts'
-import { nodes, overlayContents, overlays, overlayVersions, profiles, type RegistryDatabase } from './schema.ts'
+import {
+  type GitState,
+  nodes,
+  overlayContents,
+  overlays,
+  overlayVersions,
+  profiles,
+  type RegistryDatabase,
+} from './schema.ts'
 import { nameSchema } from './settings.ts'
 
 /** A site overlay: its name and which version nodes get. */
 export type Overlay = typeof overlays.$inferSelect
 /** One pushed version. */
 export type OverlayVersion = typeof overlayVersions.$inferSelect
+
+/** Users that a refusal names of each kind. */
+const usersTold = 10
 
 /** A site overlay, or `undefined`. */
 export async function findOverlay(db: RegistryDatabase, name: string): Promise<Overlay | undefined> {
@@ -70,6 +81,8 @@ export async function pushOverlay(
     manifest: OverlayManifest
     sources: OverlaySource[]
     contents: ReadonlyMap<Digest, Uint8Array>
+    /** The checkout that it comes from. */
+    git?: GitState | undefined
     expected?: number | '*' | undefined
   },
 ): Promise<{ revision: number; version: OverlayVersion; created: boolean }> {
@@ -95,6 +108,7 @@ export async function pushOverlay(
       sources: wanted.sources,
       message: editor.message ?? '',
       author: editor.author,
+      git: wanted.git ?? null,
       revision,
       createdAt: editor.at,
     }
@@ -140,7 +154,11 @@ export async function deleteOverlay(
     const overlay = await findOverlay(db, name)
     if (!overlay) throw new AppError('OVERLAY_UNKNOWN', `no site overlay ${name}`)
     checkRevision(`overlay ${name}`, overlay, options.expected)
-    const users = options.shadows ? [] : await overlayUsers(db, name)
+    const used = options.shadows ? undefined : await overlayUsers(db, name, usersTold)
+    const users = [
+      ...(used?.nodes ?? []).map((one) => `node ${one}`),
+      ...(used?.profiles ?? []).map((one) => `profile ${one}`),
+    ]
     if (users.length > 0)
       throw new AppError(
         'OVERLAY_USED',
@@ -154,15 +172,52 @@ export async function deleteOverlay(
   })
 }
 
-async function overlayUsers(db: RegistryDatabase, name: string, limit = 10): Promise<string[]> {
+/** Profiles and nodes whose own settings list an overlay, by name; at most `limit` of each. */
+export async function overlayUsers(
+  db: RegistryDatabase,
+  name: string,
+  limit: number,
+): Promise<{ profiles: string[]; nodes: string[] }> {
   const lists = (settings: typeof nodes.settings | typeof profiles.settings) =>
     sql`(exists (select 1 from json_each(${settings}, '$.overlays.system') where value = ${name})
       or exists (select 1 from json_each(${settings}, '$.overlays.runtime') where value = ${name}))`
   const [usedByNodes, usedByProfiles] = await Promise.all([
-    db.select({ name: nodes.name }).from(nodes).where(lists(nodes.settings)).limit(limit).all(),
-    db.select({ name: profiles.name }).from(profiles).where(lists(profiles.settings)).limit(limit).all(),
+    db
+      .select({ name: nodes.name })
+      .from(nodes)
+      .where(lists(nodes.settings))
+      .orderBy(asc(nodes.name))
+      .limit(limit)
+      .all(),
+    db
+      .select({ name: profiles.name })
+      .from(profiles)
+      .where(lists(profiles.settings))
+      .orderBy(asc(profiles.name))
+      .limit(limit)
+      .all(),
   ])
-  return [...usedByNodes.map((row) => `node ${row.name}`), ...usedByProfiles.map((row) => `profile ${row.name}`)]
+  return { profiles: usedByProfiles.map((row) => row.name), nodes: usedByNodes.map((row) => row.name) }
+}
+
+/** How many profiles and nodes list each overlay in their own settings; overlays that nobody lists are missing. */
+export async function overlayUseCounts(
+  db: RegistryDatabase,
+): Promise<Map<string, { profiles: number; nodes: number }>> {
+  const counted = (table: typeof nodes | typeof profiles) =>
+    db
+      .select({ overlay: sql<string>`overlay`, users: sql<number>`count(*)` })
+      .from(
+        sql`(select distinct ${table.name} as user, list.value as overlay
+          from ${table}, json_each(${table.settings}, '$.overlays') as lists, json_each(lists.value) as list)`,
+      )
+      .groupBy(sql`overlay`)
+      .all()
+  const [ofProfiles, ofNodes] = await Promise.all([counted(profiles), counted(nodes)])
+  const counts = new Map(ofProfiles.map(({ overlay, users }) => [overlay, { profiles: users, nodes: 0 }]))
+  for (const { overlay, users } of ofNodes)
+    counts.set(overlay, { profiles: counts.get(overlay)?.profiles ?? 0, nodes: users })
+  return counts
 }
 
 /** Standard base64 (RFC 4648 §4). In slices, because a call takes only so many arguments. */

@@ -6,6 +6,7 @@ import { lineage } from './inherit.ts'
 import { documentOf, type MemberInput, refuseNodeFields, type StoredMember } from './members.ts'
 import { type Change, type Editor, edit } from './revisions.ts'
 import { nodes, profiles, type RegistryDatabase } from './schema.ts'
+import { withoutSecrets } from './secret-records.ts'
 import { nameSchema } from './settings.ts'
 
 /** A profile, or `undefined`. */
@@ -88,7 +89,12 @@ export async function changeProfile(
     ]
     if (!next) {
       await refuseWhenUsed(db, name)
-      return { changes, statements: [db.delete(profiles).where(eq(profiles.name, name))], result: undefined }
+      const without = await withoutSecrets(db, [`profile:${name}`])
+      return {
+        changes: [...changes, ...without.changes],
+        statements: [db.delete(profiles).where(eq(profiles.name, name)), ...without.statements],
+        result: undefined,
+      }
     }
     if (!before) checkName(name)
     refuseNodeFields(next.settings)

@@ -155,6 +155,8 @@ export const overlayVersions = sqliteTable(
     sources: text('sources', { mode: 'json' }).$type<OverlaySource[]>().notNull(),
     message: text('message').notNull(),
     author: text('author').notNull(),
+    /** The checkout that it was pushed from; null when that was none. */
+    git: text('git', { mode: 'json' }).$type<GitState>(),
     revision: integer('revision').notNull(),
     createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
   },
@@ -166,6 +168,34 @@ export const overlayContents = sqliteTable('overlay_contents', {
   digest: text('digest').$type<Digest>().primaryKey(),
   content: text('content').notNull(),
 })
+
+/** The state of a git checkout: the commit, and whether files differed from it. */
+export type GitState = { commit: string; dirty: boolean }
+
+/**
+ * Secrets, sealed: `secrets/seal.ts` says how. A secret of a node hides its profiles' (the last in its lineage first), those
+ * hide the cluster's, and all of these hide what was generated for the node.
+ */
+export const secrets = sqliteTable(
+  'secrets',
+  {
+    /** `cluster`, `profile:NAME` or `node:NAME`. */
+    owner: text('owner').notNull(),
+    name: text('name').notNull(),
+    /** True for what Muster made because an overlay declared it; such rows are part of no revision and never change. */
+    generated: integer('generated', { mode: 'boolean' }).notNull(),
+    /** Base64 of nonce and ciphertext. */
+    sealed: text('sealed').notNull(),
+    /** Which key it is sealed with. */
+    key: text('key').notNull(),
+    /** What may be known of it: the public half of a key pair. */
+    public: text('public'),
+    /** 0 for what was generated. */
+    revision: integer('revision').notNull(),
+    changedAt: integer('changed_at', { mode: 'timestamp_ms' }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.owner, table.name, table.generated] })],
+)
 
 /** What a token may do: `read` sees, `edit` changes nodes, profiles, images and overlays, `admin` makes tokens too. */
 export const scopes = ['read', 'edit', 'admin'] as const
@@ -214,7 +244,7 @@ export const changes = sqliteTable(
 )
 
 /** The kinds of things that revisions speak of. */
-export type Noun = 'node' | 'profile' | 'image' | 'rollout' | 'overlay' | 'token'
+export type Noun = 'node' | 'profile' | 'image' | 'rollout' | 'overlay' | 'secret' | 'token'
 
 /** Every table, as drizzle wants them. */
 export const registrySchema = {
@@ -230,6 +260,7 @@ export const registrySchema = {
   overlays,
   overlayVersions,
   overlayContents,
+  secrets,
   tokens,
   revisions,
   changes,

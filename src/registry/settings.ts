@@ -5,6 +5,10 @@
  * and nowhere else; how settings of several profiles become one is `inherit.ts`.
  */
 import { z } from '@hono/zod-openapi'
+import { isHostAddress, isHostCidr } from './host-address.ts'
+import { resourceFaults } from './known-resources.ts'
+import { tagFaults } from './known-tags.ts'
+import { hasUnitName } from './unit-name.ts'
 
 const oneLine = /^[^\p{Cc}\p{Zl}\p{Zp}\p{Cs}]*$/u
 
@@ -75,7 +79,7 @@ const kernelArgument = text
 
 const absolutePath = text
   .max(1024)
-  .regex(/^\/(?!.*(?:^|\/)\.\.?(?:\/|$))[^\s]*$/, 'must be an absolute path without spaces, . or ..')
+  .regex(/^(?!.*\/\.\.?(?:\/|$))\/[^\s]*$/, 'must be an absolute path without spaces, . or ..')
 const size = z
   .string()
   .regex(/^(?:[1-9][0-9]{0,2}%|[1-9][0-9]{0,11}[KMGT]?)$/, 'must be a size such as 8G, 512M or 50%')
@@ -104,17 +108,29 @@ const deviceName = z
   .max(15)
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]*$/, 'must be an interface name of at most 15 characters')
 
-const tags = z.record(tagKey, text.nullable())
+/** Tags of a node or of a netdev: what `known-tags.ts` knows is checked. */
+const tagsOf = (of: 'node' | 'netdev') =>
+  z.record(tagKey, text.nullable()).superRefine((tags, { addIssue }) => {
+    for (const fault of tagFaults(of, tags)) addIssue({ code: 'custom', ...fault })
+  })
+
+const noHost = 'must be the address of one machine: no multicast, broadcast or unspecified address, and no prefix of 0'
 
 /** A network device, keyed by a name of the admin's choice. `mac`, `address` and `address6` belong to nodes alone. */
 const netdev = z.strictObject({
   mac: macSchema.nullish(),
   device: deviceName.nullish(),
   type: z.enum(['ethernet', 'vlan', 'bond', 'infiniband']).nullish(),
-  address: z.cidrv4('must be an IPv4 address with its prefix, such as 10.0.0.1/24').nullish(),
-  address6: z.cidrv6('must be an IPv6 address with its prefix, such as fd00::1/64').nullish(),
-  gateway: z.ipv4().nullish(),
-  gateway6: z.ipv6().nullish(),
+  address: z
+    .cidrv4('must be an IPv4 address with its prefix, such as 10.0.0.1/24')
+    .refine(isHostCidr, noHost)
+    .nullish(),
+  address6: z
+    .cidrv6('must be an IPv6 address with its prefix, such as fd00::1/64')
+    .refine(isHostCidr, noHost)
+    .nullish(),
+  gateway: z.ipv4().refine(isHostAddress, noHost).nullish(),
+  gateway6: z.ipv6().refine(isHostAddress, noHost).nullish(),
   mtu: z.int().min(68).max(65536).nullish(),
   primary: z.boolean().nullish(),
   vlan: z.strictObject({ id: z.int().min(1).max(4094).nullish(), parent: netdevName.nullish() }).nullish(),
@@ -128,7 +144,7 @@ const netdev = z.strictObject({
     })
     .nullish(),
   dns: z.array(address).nullish(),
-  tags: tags.nullish(),
+  tags: tagsOf('netdev').nullish(),
 })
 
 const partition = z.strictObject({
@@ -138,8 +154,8 @@ const partition = z.strictObject({
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'must be a GPT name of letters, digits, dots, dashes or underscores'),
   size: size.optional(),
   filesystem: z.enum(['xfs', 'ext4', 'btrfs', 'vfat', 'swap']).optional(),
-  mount: absolutePath.optional(),
-  options: z.array(z.string().regex(/^[^\s,]+$/)).optional(),
+  mount: absolutePath.refine(hasUnitName, 'is too long to be mounted by systemd').optional(),
+  options: z.array(text.regex(/^[^\s,]+$/, 'must be one option: no blanks and commas')).optional(),
   format: z.enum(['always', 'once']).optional(),
 })
 
@@ -226,7 +242,8 @@ export const settingsSchema = z
         user: text.max(64).nullish(),
         password: z
           .string()
-          .regex(/^secret:[A-Za-z0-9._-]+$/, 'must name a secret: secret:NAME (never the password itself)')
+          // The names are those of `secret-names.ts`.
+          .regex(/^secret:[A-Za-z][A-Za-z0-9_-]{0,63}$/, 'must name a secret: secret:NAME (never the password itself)')
           .nullish(),
         protocol: z.enum(['ipmi', 'redfish']).nullish(),
         interface: z.enum(['lan', 'lanplus', 'open']).nullish(),
@@ -240,8 +257,13 @@ export const settingsSchema = z
       .nullish(),
     serial: text.max(128).nullish(),
     assetTag: text.max(128).nullish(),
-    tags: tags.nullish(),
-    resources: z.record(tagKey, jsonValue()).nullish(),
+    tags: tagsOf('node').nullish(),
+    resources: z
+      .record(tagKey, jsonValue())
+      .superRefine((resources, { addIssue }) => {
+        for (const fault of resourceFaults(resources)) addIssue({ code: 'custom', ...fault })
+      })
+      .nullish(),
     description: z.string().max(4096).nullish(),
   })
   .openapi('Settings')

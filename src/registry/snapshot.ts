@@ -4,11 +4,11 @@
  * not even that is asked for every boot.
  */
 
-import { sql } from 'drizzle-orm'
 import { type ImageVersion, resolveImage } from './images.ts'
 import type { StoredMember } from './members.ts'
+import { newestRevision } from './newest-revision.ts'
 import { profileMap } from './profiles.ts'
-import { type RegistryDatabase, revisions } from './schema.ts'
+import type { RegistryDatabase } from './schema.ts'
 
 /** The registry at one revision. */
 export type Snapshot = {
@@ -18,23 +18,15 @@ export type Snapshot = {
   image(reference: string): Promise<ImageVersion>
 }
 
-/** A function that answers the newest snapshot. */
-export function createSnapshots(db: RegistryDatabase): () => Promise<Snapshot> {
-  const newest = db
-    .select({ id: sql<number | null>`max(${revisions.id})` })
-    .from(revisions)
-    .prepare()
+/** A function that answers the newest snapshot. `newest` may be shared with others who ask in the same request. */
+export function createSnapshots(
+  db: RegistryDatabase,
+  newest: () => Promise<number> = newestRevision(db),
+): () => Promise<Snapshot> {
   let kept: Snapshot | undefined
-  let asked = { writes: -1, at: 0 }
   return async () => {
-    // The count is read before the query: a write that comes between the two makes the next caller ask again.
-    const now = { writes: db.writes(), at: performance.now() }
-    if (kept && now.writes === asked.writes && now.at - asked.at < db.trustMilliseconds) return kept
-    const revision = (await newest.get())?.id ?? 0
-    if (kept?.revision === revision) {
-      asked = now
-      return kept
-    }
+    const revision = await newest()
+    if (kept?.revision === revision) return kept
     const images = new Map<string, Promise<ImageVersion>>()
     const fresh: Snapshot = {
       revision,
@@ -50,7 +42,6 @@ export function createSnapshots(db: RegistryDatabase): () => Promise<Snapshot> {
       },
     }
     kept = fresh
-    asked = now
     return fresh
   }
 }

@@ -187,7 +187,8 @@ describe('changeNodes', () => {
         () => undefined,
       ),
     )
-    expect(deleted.length).toBe(fewEdited.length)
+    // Their secrets are looked for, and deleted too.
+    expect(deleted.length).toBe(fewEdited.length + 2)
     expect(await names()).toHaveLength(10)
   })
 
