@@ -1,4 +1,5 @@
 /** Head-node entry: config → services → a server. Called by `muster serve`; tests call it too. */
+import { hash } from 'node:crypto'
 import { chmod, mkdir, stat } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { networkInterfaces } from 'node:os'
@@ -20,6 +21,8 @@ import { provideAdminToken } from './head/admin-token.ts'
 import { openBlobs } from './head/blobs.ts'
 import { drainable } from './head/drain.ts'
 import { jittered } from './head/jitter.ts'
+import { provideSecretKey } from './head/secret-key.ts'
+import { templateFolder } from './head/template-folder.ts'
 import { startTicker } from './head/ticker.ts'
 import { collect } from './images/collect.ts'
 import { createImporter } from './images/import.ts'
@@ -111,7 +114,11 @@ export async function startHead(
       grace: { usual: config.collectGrace, least: leastGrace },
       importer: createImporter({ blobs, spool: join(config.data, 'spool'), registry: registry.database }),
       openImage: openedImages(open),
+      digest: (data: Uint8Array | string): Digest => `sha256:${hash('sha256', data)}`,
       readPackages,
+      secretKey: await provideSecretKey({ registry: registry.database, log }, config.secretKeyFile),
+      privateTo: config.privateTo,
+      headFile: templateFolder(config.files),
       roots: createRootArchives({ registry: registry.database, blobs, openImage: open }),
     }
     await provideAdminToken(services, config.tokenFile)
