@@ -1,9 +1,11 @@
-/** `overlay.yaml`: the description of an overlay and the attributes of its files. docs/overlays.md is its reference. */
-import { isMap, isScalar, LineCounter, type Pair, parseDocument, type Scalar, type YAMLMap } from 'yaml'
-import { AppError } from '../errors.ts'
+/** What `overlay.yaml` says of one path or pattern. docs/overlays.md is its reference. */
+import { isMap, isScalar, type Pair, type Scalar, type YAMLMap } from 'yaml'
+import type { Reload } from './manifest.ts'
 import { nearest } from './nearest.ts'
 import { pathFault } from './path.ts'
 import { isPattern, matchesPattern } from './pattern.ts'
+import { isSecretName } from './private.ts'
+import { readReload } from './reload.ts'
 
 /** What overlay.yaml may say of a file, a link or a directory. */
 export type Attributes = {
@@ -13,83 +15,94 @@ export type Attributes = {
   template?: boolean
   each?: string
   when?: string
+  private?: boolean
+  reload?: Reload[]
 }
 
-/** A key of `files` with its attributes. `directory`: the key ended in a slash, and speaks of directories alone. */
-export type Rule = { key: string; path: string; directory: boolean; pattern: boolean; attributes: Attributes }
+/**
+ * A key of `files` with its attributes. `directory`: the key ended in a slash, and speaks of directories alone. `makes`: what
+ * stands at the path without a file below `files/`. `line` is the key's in overlay.yaml, counted from 1.
+ */
+export type Rule = {
+  key: string
+  path: string
+  line: number
+  directory: boolean
+  pattern: boolean
+  attributes: Attributes
+  makes?: { type: 'link'; target: string } | { type: 'removal' }
+}
 
-/** What overlay.yaml says. Rules stand in the order of the file. */
-export type OverlayYaml = { description?: string; rules: Rule[] }
+/** Throws `OVERLAY_INVALID`; it adds the overlay and the file before the fault. */
+export type Fail = (fault: string) => never
 
-const mostBytes = 256 * 1024
-const mostRules = 500
+const names = ['mode', 'owner', 'template', 'each', 'when', 'private', 'reload', 'link', 'remove']
 const viewPath = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/
 /** 2^32 - 1 means "no change" to chown(2). */
 const largestId = 2 ** 32 - 2
-
-/** Reads overlay.yaml. Throws `OVERLAY_INVALID` with the overlay, the line or the key, and what to write instead. */
-export function parseOverlayYaml(overlay: string, text: string): OverlayYaml {
-  const fail = failureIn(overlay)
-  if (text.length > mostBytes) fail(`is longer than ${mostBytes} characters`)
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true })
-  const [error] = document.errors
-  if (error) fail(`line ${lines.linePos(error.pos[0]).line}: ${error.message}`)
-  if (document.contents === null) return { rules: [] }
-  const top = document.contents
-  if (!isMap(top)) return fail('must be a map with description and files')
-  const read: OverlayYaml = { rules: [] }
-  for (const [key, value] of pairsOf(top)) {
-    if (key === 'description') {
-      if (!isScalar(value) || typeof value.value !== 'string' || /[\r\n]/.test(value.value.trim()))
-        fail('description must be one line of text')
-      else read.description = value.value.trim()
-    } else if (key === 'files') {
-      if (!isMap(value)) fail('files must be a map from paths to attributes')
-      else read.rules = pairsOf(value).map(([path, attributes]) => parseRule(path, attributes, fail))
-    } else fail(`${key} is not known: it has description and files`)
-  }
-  if (read.rules.length > mostRules) fail(`files has more than ${mostRules} keys: use patterns`)
-  return read
-}
+/** PATH_MAX without the NUL at the end (include/uapi/linux/limits.h). */
+const longestTarget = 4095
 
 /** The attributes that hold for a path: of patterns in their order, then of the path itself; later ones win one by one. */
 export function attributesOf(rules: readonly Rule[], path: string, directory: boolean): Attributes {
+  return Object.assign({}, ...rulesFor(rules, path, directory).map((rule) => rule.attributes))
+}
+
+/** The rules that speak of a path, in the order in which they count. */
+export function rulesFor(rules: readonly Rule[], path: string, directory: boolean): Rule[] {
   const fitting = rules.filter((rule) => rule.directory === directory && matchesRule(rule, path))
-  const ordered = [...fitting.filter((rule) => rule.pattern), ...fitting.filter((rule) => !rule.pattern)]
-  return Object.assign({}, ...ordered.map((rule) => rule.attributes))
+  return [...fitting.filter((rule) => rule.pattern), ...fitting.filter((rule) => !rule.pattern)]
 }
 
 /** Whether a rule speaks of a path. */
 export const matchesRule = (rule: Rule, path: string): boolean =>
   rule.pattern ? matchesPattern(rule.path, path) : rule.path === path
 
-type Fail = (fault: string) => never
+/** The pairs of a map of YAML: each key as text, and its value. */
+export const pairsOf = (map: YAMLMap): [key: string, value: unknown][] =>
+  map.items.map(({ key, value }: Pair) => [String(isScalar(key) ? key.value : key), value])
 
-const failureIn =
-  (overlay: string): Fail =>
-  (fault) => {
-    throw new AppError('OVERLAY_INVALID', `overlay ${overlay}: overlay.yaml: ${fault}`)
-  }
-
-function parseRule(key: string, value: unknown, fail: Fail): Rule {
+/** Reads a key of `files` with what stands under it. */
+export function parseRule(key: string, value: unknown, line: number, fail: Fail): Rule {
   const directory = key.endsWith('/')
   const path = directory ? key.slice(0, -1) : key
   const fault = pathFault(path)
   if (fault) fail(`files: ${JSON.stringify(key)} ${fault}`)
   if (!isMap(value)) return fail(`files: ${key} must be a map such as { mode: "0600" }`)
-  const attributes: Attributes = {}
+  const rule: Rule = { key, path, line, directory, pattern: isPattern(path), attributes: {} }
   for (const [name, setting] of pairsOf(value)) {
     const wrong: Fail = (how) => fail(`files: ${key}: ${name} ${how}`)
-    if (!isScalar(setting)) wrong('must be one value')
-    else readAttribute(attributes, name, setting, wrong)
+    if (name === 'reload') rule.attributes.reload = readReload(setting, wrong)
+    else if (!isScalar(setting)) wrong('must be one value')
+    else readAttribute(rule, name, setting, wrong)
   }
-  if (directory && (attributes.template !== undefined || attributes.each !== undefined))
-    fail(`files: ${key} is a directory (it ends in /): it can have mode, owner and when`)
-  return { key, path, directory, pattern: isPattern(path), attributes }
+  checkRule(rule, pairsOf(value), fail)
+  return rule
 }
 
-function readAttribute(attributes: Attributes, name: string, setting: Scalar, wrong: Fail): void {
+/** What cannot stand together under one key. */
+function checkRule(
+  { key, path, directory, pattern, makes, attributes }: Rule,
+  pairs: readonly (readonly [string, unknown])[],
+  fail: Fail,
+) {
+  const given = pairs.map(([name]) => name)
+  const beside = (allowed: readonly string[]) => given.filter((name) => !allowed.includes(name)).join(', ')
+  if (directory && makes?.type === 'removal') fail(`files: ${key}: remove takes no / at the end: write ${path}`)
+  if (directory && beside(['mode', 'owner', 'when', 'reload']) !== '')
+    fail(`files: ${key} is a directory (it ends in /): it can have mode, owner, when and reload`)
+  if ((directory || makes?.type === 'removal') && isSecretName(attributes.when ?? ''))
+    fail(`files: ${key}: when may not ask for a secret, because everybody sees whether the path is there`)
+  if (!makes) return
+  const kind = makes.type === 'link' ? 'link' : 'remove'
+  if (pattern) fail(`files: ${key} is a pattern, and ${kind} is for one path: write the path without *`)
+  const more = kind === 'link' ? ['link', 'owner', 'each', 'when', 'private', 'reload'] : ['remove', 'when', 'reload']
+  const other = beside(more)
+  if (other !== '') fail(`files: ${key} has ${kind}, which goes with ${more.slice(1).join(', ')} and not with ${other}`)
+}
+
+function readAttribute(rule: Rule, name: string, setting: Scalar, wrong: Fail): void {
+  const { attributes } = rule
   const { value } = setting
   switch (name) {
     case 'mode':
@@ -102,7 +115,8 @@ function readAttribute(attributes: Attributes, name: string, setting: Scalar, wr
       return
     }
     case 'template':
-      attributes.template = typeof value === 'boolean' ? value : wrong('must be true or false')
+    case 'private':
+      attributes[name] = typeof value === 'boolean' ? value : wrong('must be true or false')
       return
     case 'each':
     case 'when':
@@ -111,10 +125,18 @@ function readAttribute(attributes: Attributes, name: string, setting: Scalar, wr
           ? value
           : wrong(`must be a name of the view, such as ${name === 'each' ? 'netdevs' : 'tags.gpu'}`)
       return
+    case 'link':
+      rule.makes = { type: 'link', target: readTarget(value, wrong) }
+      return
+    case 'remove':
+      if (value !== true) wrong('must be true: leave it out where the path should stay')
+      if (rule.makes) wrong('cannot stand beside link: a path is either taken away or a link')
+      rule.makes = { type: 'removal' }
+      return
     default: {
-      const close = nearest(name, ['mode', 'owner', 'template', 'each', 'when'])
+      const close = nearest(name, names)
       wrong(
-        `is no attribute${close ? ` (did you mean ${close}?)` : ': there are mode, owner, template, each and when'}`,
+        `is no attribute${close ? ` (did you mean ${close}?)` : `: there are ${names.slice(0, -1).join(', ')} and ${names.at(-1)}`}`,
       )
     }
   }
@@ -141,5 +163,9 @@ function readOwner(value: unknown, wrong: Fail): [number, number] {
   return [ids[0], ids[1]]
 }
 
-const pairsOf = (map: YAMLMap): [string, unknown][] =>
-  map.items.map(({ key, value }: Pair) => [String(isScalar(key) ? key.value : key), value])
+function readTarget(value: unknown, wrong: Fail): string {
+  if (typeof value !== 'string' || value === '') return wrong('must be what the link points to, such as ../run/x')
+  if (value.length > longestTarget) return wrong(`has more than ${longestTarget} characters`)
+  if (/[\u0000-\u001f\u007f]/.test(value)) return wrong('has a control character in it')
+  return value
+}

@@ -84,6 +84,20 @@ export function parseIp6(text: string): bigint | undefined {
   return groups.reduce((value, group) => (value << 16n) | BigInt(`0x${group}`), 0n)
 }
 
+/** An IPv6 address in its one spelling; what is none stays as it is. */
+export function canonicalIp6(text: string): string {
+  const value = parseIp6(text)
+  return value === undefined ? text : formatIp6(value)
+}
+
+/** Whether an address can be reached from a network: it lies in it, or is link-local, which every IPv6 interface reaches. */
+export function isWithin(ip: string, network: Cidr4 | Cidr6 | undefined): boolean {
+  if (network === undefined) return false
+  if (!ip.includes(':')) return parseCidr4(`${ip}/${network.prefix}`)?.network === network.network
+  const isLinkLocal = parseCidr6(`${ip}/10`)?.network === 'fe80::'
+  return isLinkLocal || parseCidr6(`${ip}/${network.prefix}`)?.network === network.network
+}
+
 /** 128 bits as RFC 5952 §4 has them: lower case, the longest run of two or more zero groups shortened, the first of equals. */
 export function formatIp6(value: bigint): string {
   const digits = (value & all6).toString(16).padStart(32, '0')

@@ -1,7 +1,7 @@
 /** Packs rendered files into the archive that a node unpacks. The same files give the same bytes. */
 import { gzipSync } from 'fflate'
-import { type CpioEntry, packCpio } from '../archive/cpio.ts'
-import { type Digest, digestOf } from '../blobs/digest.ts'
+import { type CpioEntry, cpioPieces } from '../archive/cpio.ts'
+import { joined, type Pieces } from '../archive/pieces.ts'
 import { ancestors, directoryMode } from './path.ts'
 import type { RenderedFile } from './render.ts'
 
@@ -13,21 +13,25 @@ export const plainLimit = 1024 * 1024
 
 /**
  * A newc cpio of the files and of the directories above them, each once, parents first; gzipped when it is larger than
- * {@link plainLimit}. Its length is a multiple of 4: older iPXE under UEFI lays initrds behind one another as they are, and
- * the kernel takes what follows for a plain archive only there; it skips zeros (init/initramfs.c, unpack_to_rootfs).
+ * {@link plainLimit}, else in pieces of which the large ones are the files' own contents. Its length is a multiple of 4:
+ * older iPXE under UEFI lays initrds behind one another as they are, and the kernel takes what follows for a plain archive
+ * only there; it skips zeros (init/initramfs.c, unpack_to_rootfs).
  */
-export async function packOverlay(
-  files: readonly RenderedFile[],
-): Promise<{ bytes: Uint8Array<ArrayBuffer>; digest: Digest }> {
-  const archive = packCpio(cpioEntries(files))
-  const bytes = archive.length > plainLimit ? padded(gzipSync(archive, { level: 6, mtime: 0 })) : archive
-  return { bytes, digest: await digestOf(bytes) }
+export function packOverlay(files: readonly RenderedFile[]): Pieces {
+  const plain = cpioPieces(cpioEntries(files))
+  if (plain.size <= plainLimit) return plain
+  const bytes = padded(gzipSync(joined(plain.pieces), { level: 6, mtime: 0 }))
+  return { size: bytes.length, pieces: [bytes] }
 }
 
-/** The entries of the archive: what was rendered, and the directories above it that nobody spoke of. */
+/**
+ * The entries of the archive: what was rendered, and the directories above it that nobody spoke of. An archive cannot take
+ * anything away, so removals are not in it: the list says them (tree.ts).
+ */
 export function cpioEntries(files: readonly RenderedFile[]): CpioEntry[] {
   const entries = new Map<string, CpioEntry>()
   for (const file of files) {
+    if (file.type === 'removal') continue
     for (const path of ancestors(file.path))
       if (!entries.has(path))
         entries.set(path, { path: path.slice(1), mode: directoryMode(path), uid: 0, gid: 0, type: 'directory' })
@@ -37,7 +41,7 @@ export function cpioEntries(files: readonly RenderedFile[]): CpioEntry[] {
   return [...entries.values()].sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
-function cpioEntry(file: RenderedFile): CpioEntry {
+function cpioEntry(file: Exclude<RenderedFile, { type: 'removal' }>): CpioEntry {
   const common = { path: file.path.slice(1), mode: file.mode, uid: file.uid, gid: file.gid }
   switch (file.type) {
     case 'file':

@@ -1,17 +1,11 @@
 /** Makes an overlay of files: what `overlay push` sends, and what lies in `boot-assets/overlays/NAME`. */
 import { type Digest, digestOf } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
-import {
-  type Attributes,
-  attributesOf,
-  matchesRule,
-  type OverlayYaml,
-  parseOverlayYaml,
-  type Rule,
-} from './attributes.ts'
+import { attributesOf, matchesRule, type Rule } from './attributes.ts'
+import { adviceFor, checkNesting, commonOf, invalid, linkEntry, madeEntries } from './entries.ts'
 import type { OverlayEntry, OverlayManifest, OverlaySource } from './manifest.ts'
-import { ancestors, directoryMode, pathFault } from './path.ts'
-import { parseTemplate } from './template.ts'
+import { type OverlayYaml, parseOverlayYaml } from './overlay-yaml.ts'
+import { pathFault } from './path.ts'
 
 /** A file of an overlay's directory, by its path in it: `overlay.yaml`, `files/etc/motd`. A link has no content. */
 export type SourceFile = {
@@ -40,7 +34,7 @@ const templateSuffix = '.mustache'
  */
 export async function parseOverlay(name: string, files: readonly SourceFile[]): Promise<ParsedOverlay> {
   checkFiles(name, files)
-  const { description, rules } = yamlOf(name, files)
+  const { description, rules, secrets } = yamlOf(name, files)
   const contents: ParsedOverlay['contents'] = new Map()
   const keep = async (content: SourceFile['content']): Promise<Digest> => {
     const digest = await digestOf(content)
@@ -57,16 +51,19 @@ export async function parseOverlay(name: string, files: readonly SourceFile[]): 
     if (other !== undefined) throw invalid(name, `${other} and ${file.path} both make ${path}: take one away`)
     makers.set(path, file.path)
     for (const rule of rules) if (!rule.directory && matchesRule(rule, path)) used.add(rule)
-    const common = commonOf(name, path, file, { template: suffixed, ...attributesOf(rules, path, false) })
+    const attributes = { template: suffixed, ...attributesOf(rules, path, false) }
     if (file.link !== undefined) {
-      if (common.template) parseTemplate(file.link, `${name}:${path}`)
-      entries.push({ ...common, type: 'link', target: file.link })
+      if (attributes.mode !== undefined) throw invalid(name, `${path} is a symbolic link: a link has no mode`)
+      entries.push(linkEntry(name, path, attributes, file.link))
     } else {
-      if (common.template) parseTemplate(textOf(name, file), `${name}:${path}`)
+      const common = commonOf(name, path, attributes, {
+        mode: file.executable ? 0o755 : 0o644,
+        text: () => textOf(name, file),
+      })
       entries.push({ ...common, type: 'file', digest: await keep(file.content), size: file.content.length })
     }
   }
-  entries.push(...directoryEntries(name, rules, [...makers.keys()], used))
+  entries.push(...madeEntries(name, rules, makers, used))
   checkNesting(name, entries)
   const idle = rules.find((rule) => !used.has(rule))
   if (idle) throw invalid(name, `overlay.yaml: files: ${idle.key} matches nothing: ${adviceFor(idle)}`)
@@ -75,11 +72,13 @@ export async function parseOverlay(name: string, files: readonly SourceFile[]): 
   for (const { path, executable, link, content } of files)
     sources.push(link === undefined ? { path, executable, digest: await keep(content) } : { path, executable, link })
   sources.sort((a, b) => (a.path < b.path ? -1 : 1))
-  return { manifest: description === undefined ? { entries } : { description, entries }, sources, contents }
+  const manifest: OverlayManifest = {
+    ...(description !== undefined && { description }),
+    entries,
+    ...(secrets && { secrets }),
+  }
+  return { manifest, sources, contents }
 }
-
-const invalid = (overlay: string, fault: string): AppError =>
-  new AppError('OVERLAY_INVALID', `overlay ${overlay}: ${fault}`)
 
 function checkFiles(name: string, files: readonly SourceFile[]): void {
   if (files.length > overlayLimits.entries)
@@ -127,79 +126,4 @@ function textOf(name: string, { path, content }: SourceFile): string {
       },
     )
   }
-}
-
-type Common = Omit<OverlayEntry & { type: 'directory' }, 'type'>
-
-function commonOf(
-  name: string,
-  path: string,
-  file: SourceFile,
-  attributes: Attributes & { template: boolean },
-): Common {
-  const { mode, uid = 0, gid = 0, template, each, when } = attributes
-  const templated = path.includes('{{')
-  if (each !== undefined && !templated)
-    throw invalid(name, `${path} has each (${each}), so its name must say how items differ: …{{name}}…`)
-  if (each === undefined && templated)
-    throw invalid(
-      name,
-      `${path} has {{…}} in its name but no each: give it one in overlay.yaml, such as { each: netdevs }`,
-    )
-  if (each !== undefined) parseTemplate(path, `${name}:${path} (its name)`)
-  if (file.link !== undefined && mode !== undefined)
-    throw invalid(name, `${path} is a symbolic link: a link has no mode`)
-  return {
-    path,
-    mode: file.link !== undefined ? 0o777 : (mode ?? (file.executable ? 0o755 : 0o644)),
-    uid,
-    gid,
-    template,
-    ...(each === undefined ? {} : { each }),
-    ...(when === undefined ? {} : { when }),
-  }
-}
-
-/** Directories that overlay.yaml speaks of: a path makes one, a pattern only says how the ones above files are. */
-function directoryEntries(
-  name: string,
-  rules: readonly Rule[],
-  files: readonly string[],
-  used: Set<Rule>,
-): OverlayEntry[] {
-  const about = rules.filter((rule) => rule.directory)
-  if (about.length === 0) return []
-  const paths = new Set([...files.flatMap(ancestors), ...about.filter((rule) => !rule.pattern).map(({ path }) => path)])
-  return [...paths].flatMap((path): OverlayEntry[] => {
-    const fitting = about.filter((rule) => matchesRule(rule, path))
-    if (fitting.length === 0) return []
-    for (const rule of fitting) used.add(rule)
-    if (path.includes('{{')) throw invalid(name, `overlay.yaml: files: ${path}/ has {{…}}: a directory has no each`)
-    const { mode = directoryMode(path), uid = 0, gid = 0, when } = attributesOf(rules, path, true)
-    return [{ path, mode, uid, gid, template: false, ...(when === undefined ? {} : { when }), type: 'directory' }]
-  })
-}
-
-function checkNesting(name: string, entries: readonly OverlayEntry[]): void {
-  const types = new Map<string, OverlayEntry['type']>()
-  for (const { path, type } of entries) {
-    if (types.has(path)) throw invalid(name, `${path} is both a directory (in overlay.yaml) and a ${types.get(path)}`)
-    types.set(path, type)
-  }
-  for (const { path } of entries)
-    for (const above of ancestors(path)) {
-      const type = types.get(above)
-      if (type !== undefined && type !== 'directory')
-        throw invalid(name, `${path} lies below ${above}, which is a ${type}`)
-    }
-}
-
-function adviceFor({ key, path, directory }: Rule): string {
-  if (path.endsWith(templateSuffix)) return `name the file as the node has it, ${path.slice(0, -templateSuffix.length)}`
-  return directory
-    ? 'no file lies below such a directory'
-    : 'put the file below files/, or take the key out' +
-        (key.includes('*')
-          ? ' (* stands for one component, ** for several, and a pattern for directories ends in /)'
-          : '')
 }

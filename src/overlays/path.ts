@@ -13,6 +13,8 @@ export function pathFault(path: string): string | undefined {
   const parts = path.slice(1).split('/')
   if (parts.some((part) => part === '')) return 'has an empty part'
   if (parts.some((part) => part === '.' || part === '..')) return 'has . or .. in it'
+  // A node reads paths from the end of lines (tree.ts), where its shell's `read` takes blanks off (POSIX, read).
+  if (path.endsWith(' ')) return 'ends in a blank'
   // NAME_MAX and PATH_MAX, in bytes (include/uapi/linux/limits.h).
   if (parts.some((part) => encoder.encode(part).length > 255)) return 'has a part of more than 255 bytes'
   if (encoder.encode(path).length > 4095) return 'is longer than 4095 bytes'

@@ -1,12 +1,14 @@
 /** Renders an overlay for a node: manifest, contents and view in, files out. The same input gives the same bytes. */
 import type { Digest } from '../blobs/digest.ts'
-import type { OverlayEntry, OverlayManifest } from './manifest.ts'
+import type { OverlayEntry, Reload } from './manifest.ts'
+import { type EntryOutput, type FilesOf, type Output, type RenderMemory, renderMemory } from './memory.ts'
 import { pathFault } from './path.ts'
 import { isShown } from './scope.ts'
 import { templateError } from './tags.ts'
-import { parseTemplate, renderTemplate, type Template, valueAt } from './template.ts'
+import { type Names, type Reads, renderTemplate, valueAt } from './template.ts'
+import { type Read, type Tracked, tracking } from './tracking.ts'
 
-/** A file, link or directory as the node gets it, and the overlay that it came from. */
+/** A file, link or directory as the node gets it, and the overlay that it came from. Shared between nodes: never changed. */
 export type RenderedFile = {
   /** Absolute. */
   path: string
@@ -17,46 +19,48 @@ export type RenderedFile = {
   overlay: string
   /** Version of the site overlay; absent for a file of a shipped one. */
   version?: number
-} & ({ type: 'file'; content: Uint8Array<ArrayBuffer> } | { type: 'link'; target: string } | { type: 'directory' })
-
-/** What a template sees: a `View`, or any other plain data. */
-export type Names = Readonly<Record<string, unknown>>
-
-/**
- * What is kept between renderings. `templates`: parsed ones, good for ever, the oldest dropped when there are too many.
- * `shared`: outputs that are the same for every node because they read only cluster-wide names; it must be a new Map
- * whenever any node's settings may have changed, that is for each revision of the registry.
- */
-export type RenderMemory = { templates: Map<string, Template>; shared?: Map<string, Uint8Array<ArrayBuffer>> }
+  /** As in `OverlayEntry`. */
+  private?: true
+  reload?: Reload[]
+} & (
+  | { type: 'file'; content: Uint8Array<ArrayBuffer> }
+  | { type: 'link'; target: string }
+  | { type: 'directory' }
+  | { type: 'removal' }
+)
 
 /** Contents by digest. */
 export type Contents = ReadonlyMap<Digest, Uint8Array<ArrayBuffer>>
 
-const mostTemplates = 2000
+/** Entries of one layer of an overlay, and what belongs to them. `version` is that of the site's. */
+export type RenderedLayer = {
+  overlay: string
+  version?: number | undefined
+  entries: readonly OverlayEntry[]
+  contents: Contents
+}
+
 const mostItems = 5000
 const encoder = new TextEncoder()
 
 /**
- * The files that an overlay gives a node, in the order of the manifest. Throws `TEMPLATE_INVALID` with overlay, file and
- * line, also when two items make the same path or a path that leaves its directory.
+ * The files that entries of an overlay give a node, in their order. Throws `TEMPLATE_INVALID` with overlay, file and line, also
+ * when two items make the same path or a path that leaves its directory; and what the view's getters throw. With a view that
+ * `buildView` made, what was rendered before for the same inputs is the same object again.
  */
 export function renderOverlay(
-  name: string,
-  manifest: OverlayManifest,
-  contents: Contents,
+  layer: RenderedLayer,
   view: Names,
-  memory: RenderMemory = { templates: new Map() },
+  memory: RenderMemory = renderMemory(),
 ): RenderedFile[] {
   const files: RenderedFile[] = []
   const seen = new Set<string>()
-  const sameFor = JSON.stringify([view.cluster, view.head])
-  for (const entry of manifest.entries) {
-    for (const items of itemsOf(name, entry, view)) {
-      if (entry.when !== undefined && !isShown(valueAt(view, items, entry.when))) continue
-      const file = renderEntry({ name, entry, contents, view, memory, items, sameFor })
+  const work: Work = { ...layer, view, memory, tracked: view[tracking] }
+  for (const entry of layer.entries) {
+    for (const file of filesOf(entry, work)) {
       if (seen.has(file.path))
         throw templateError(
-          `${name}:${entry.path} makes ${file.path} twice: the items of ${entry.each ?? 'another entry'} must differ in what its name says`,
+          `${layer.overlay}:${entry.path} makes ${file.path} twice: the items of ${entry.each ?? 'another entry'} must differ in what its name says`,
         )
       seen.add(file.path)
       files.push(file)
@@ -65,96 +69,159 @@ export function renderOverlay(
   return files
 }
 
-type Work = {
-  name: string
-  entry: OverlayEntry
-  contents: Contents
-  view: Names
-  memory: RenderMemory
-  items: readonly unknown[]
-  /** What cluster-wide names mean here besides `nodes`: part of the key of shared outputs. */
-  sameFor: string
+type Work = RenderedLayer & { view: Names; memory: RenderMemory; tracked: Tracked[typeof tracking] | undefined }
+
+function filesOf(entry: OverlayEntry, work: Work): RenderedFile[] {
+  const { constants } = work.memory
+  const isConstant = !entry.template && entry.each === undefined && entry.when === undefined
+  const output = isConstant ? undefined : outputOf(entry, work)
+  const last = output ? output.files : constants.get(entry)
+  if (last && last.entry === entry && last.overlay === work.overlay && last.version === work.version) return last.files
+  const files = handedOut(entry, work, output?.outputs ?? [constantOutput(entry, work)])
+  if (output) output.files = files
+  else constants.set(entry, files)
+  return files.files
+}
+
+const constantOutput = (entry: OverlayEntry, work: Work): Output => ({
+  path: entry.path,
+  ...payloadOf(entry, work, [], new Map()),
+})
+
+function handedOut(entry: OverlayEntry, { overlay, version }: Work, outputs: readonly Output[]): FilesOf {
+  const { type, mode, uid, gid, reload } = entry
+  const common = {
+    mode,
+    uid,
+    gid,
+    overlay,
+    ...(version !== undefined && { version }),
+    ...(entry.private && { private: entry.private }),
+    ...(reload && { reload }),
+  }
+  // An output has what the type of its entry asks for: `payloadOf` sees to that.
+  const files = outputs.map((output) => ({ type, ...common, ...output }) as RenderedFile)
+  return { entry, overlay, version, files }
+}
+
+/** What an entry comes to, remembered or rendered. */
+function outputOf(entry: OverlayEntry, work: Work): EntryOutput {
+  const { memory, tracked } = work
+  if (!tracked) return rendered(entry, work, new Map())
+  const { reader } = tracked
+  reader.overlay = work.overlay
+  reader.path = entry.path
+  reader.private = entry.private === true
+  try {
+    const key = keyOf(entry, memory)
+    const stampOf = (read: Read) => tracked.stampOf(read, memory.contentNumber)
+    const known = memory.outputs.find(key, stampOf)
+    if (known) return known
+    const reads: Reads = new Map()
+    const output = rendered(entry, work, reads)
+    memory.outputs.keep(key, [...reads.values()], stampOf, output, sizeOf(output.outputs))
+    return output
+  } finally {
+    reader.private = false
+  }
+}
+
+/** What an entry says, as far as its output depends on it. */
+function keyOf(entry: OverlayEntry, { keys }: RenderMemory): string {
+  const known = keys.get(entry)
+  if (known !== undefined) return known
+  const { type, path, template, each, when } = entry
+  const content = type === 'file' ? entry.digest : type === 'link' ? entry.target : ''
+  const key = JSON.stringify([type, path, content, template, each, when, entry.private])
+  keys.set(entry, key)
+  return key
+}
+
+const sizeOf = (outputs: readonly Output[]): number =>
+  outputs.reduce((sum, one) => {
+    const payload = 'content' in one ? one.content.length : 'target' in one ? one.target.length : 0
+    return sum + 400 + one.path.length + payload
+  }, 0)
+
+function rendered(entry: OverlayEntry, work: Work, reads: Reads): EntryOutput {
+  const { overlay, view, memory } = work
+  const outputs: Output[] = []
+  for (const items of itemsOf(overlay, entry, view, reads)) {
+    if (entry.when !== undefined && !isShown(valueAt(view, items, entry.when, reads))) continue
+    const path = entry.each === undefined ? entry.path : renderPath(entry, work, items, reads)
+    outputs.push({ path, ...payloadOf(entry, work, items, reads) })
+  }
+  memory.renders++
+  return { outputs }
 }
 
 /** What lies on top of the view, once for each file that an entry makes. Of a map's item also its `key`. */
-function itemsOf(name: string, { each, path }: OverlayEntry, view: Names): (readonly unknown[])[] {
+function itemsOf(overlay: string, { each, path }: OverlayEntry, view: Names, reads: Reads): (readonly unknown[])[] {
   if (each === undefined) return [[]]
-  const value = valueAt(view, [], each)
+  const value = valueAt(view, [], each, reads)
   if (!isShown(value)) return []
   if (typeof value !== 'object' || value === null)
-    throw templateError(`${name}:${path} has each: ${each}, which is neither a list nor a map`)
+    throw templateError(`${overlay}:${path} has each: ${each}, which is neither a list nor a map`)
   const items = Array.isArray(value)
     ? value.map((item) => [item])
     : Object.entries(value)
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .map(([key, item]) => [{ key }, item])
   if (items.length > mostItems)
-    throw templateError(`${name}:${path} has each: ${each}, which has ${items.length} items, more than ${mostItems}`)
+    throw templateError(`${overlay}:${path} has each: ${each}, which has ${items.length} items, more than ${mostItems}`)
   return items
 }
 
-function renderEntry(work: Work): RenderedFile {
-  const { name, entry } = work
-  const { mode, uid, gid } = entry
-  const common = { path: entry.each === undefined ? entry.path : renderPath(work), mode, uid, gid, overlay: name }
-  switch (entry.type) {
-    case 'directory':
-      return { ...common, type: 'directory' }
-    case 'link':
-      return { ...common, type: 'link', target: entry.template ? renderTarget(entry.target, work) : entry.target }
-    case 'file':
-      return { ...common, type: 'file', content: renderContent(entry.digest, work) }
-  }
+/** The content of a file, the target of a link; nothing for what has neither. */
+function payloadOf(entry: OverlayEntry, work: Work, items: readonly unknown[], reads: Reads): Omit<Output, 'path'> {
+  if (entry.type === 'file') return { content: renderContent(entry, entry.digest, work, items, reads) }
+  if (entry.type !== 'link') return {}
+  return { target: entry.template ? renderTarget(entry, entry.target, work, items, reads) : entry.target }
 }
 
-function renderContent(digest: Digest, work: Work): Uint8Array<ArrayBuffer> {
-  const { name, entry, contents, view, memory, items } = work
+function renderContent(
+  entry: OverlayEntry,
+  digest: Digest,
+  { overlay, contents, view, memory }: Work,
+  items: readonly unknown[],
+  reads: Reads,
+): Uint8Array<ArrayBuffer> {
   const content = contents.get(digest)
-  if (!content) throw new Error(`overlay ${name}: the content ${digest} of ${entry.path} is missing`)
+  if (!content) throw new Error(`overlay ${overlay}: the content ${digest} of ${entry.path} is missing`)
   if (!entry.template) return content
-  const shared = entry.each === undefined ? memory.shared : undefined
-  const key = digest + work.sameFor
-  const known = shared?.get(key)
-  if (known) return known
-  const where = `${name}:${entry.path}`
-  const template = remembered(memory, digest, where, () =>
+  const where = `${overlay}:${entry.path}`
+  const template = memory.template(`content ${digest}`, where, () =>
     new TextDecoder('utf-8', { ignoreBOM: true }).decode(content),
   )
-  const { text, clusterWide } = renderTemplate(template, where, view, items)
-  const bytes = encoder.encode(text)
-  if (clusterWide) shared?.set(key, bytes)
-  return bytes
+  return encoder.encode(renderTemplate(template, where, view, items, reads))
 }
 
-function renderPath({ name, entry, view, memory, items }: Work): string {
-  const where = `${name}:${entry.path} (its name)`
-  const template = remembered(memory, entry.path, where, () => entry.path)
-  const path = renderTemplate(template, where, view, items).text
+function renderPath(
+  entry: OverlayEntry,
+  { overlay, view, memory }: Work,
+  items: readonly unknown[],
+  reads: Reads,
+): string {
+  const where = `${overlay}:${entry.path} (its name)`
+  const template = memory.template(`text ${entry.path}`, where, () => entry.path)
+  const path = renderTemplate(template, where, view, items, reads)
   const fault =
     path.split('/').length === entry.path.split('/').length ? pathFault(path) : 'has a / more than its pattern'
   if (fault) throw templateError(`${where}: ${JSON.stringify(path)} ${fault}`)
   return path
 }
 
-function renderTarget(target: string, { name, entry, view, memory, items }: Work): string {
-  const where = `${name}:${entry.path} (its target)`
-  const text = renderTemplate(
-    remembered(memory, target, where, () => target),
-    where,
-    view,
-    items,
-  ).text
+function renderTarget(
+  entry: OverlayEntry,
+  target: string,
+  { overlay, view, memory }: Work,
+  items: readonly unknown[],
+  reads: Reads,
+): string {
+  const where = `${overlay}:${entry.path} (its target)`
+  const template = memory.template(`text ${target}`, where, () => target)
+  const text = renderTemplate(template, where, view, items, reads)
   if (text === '' || text.length > 4095 || text.includes('\0'))
     throw templateError(`${where} is ${JSON.stringify(text.slice(0, 100))}, to which no link can point`)
   return text
-}
-
-function remembered(memory: RenderMemory, key: string, where: string, text: () => string): Template {
-  const known = memory.templates.get(key)
-  if (known) return known
-  const template = parseTemplate(text(), where)
-  const [oldest] = memory.templates.keys()
-  if (oldest !== undefined && memory.templates.size >= mostTemplates) memory.templates.delete(oldest)
-  memory.templates.set(key, template)
-  return template
 }

@@ -1,47 +1,41 @@
 /** Routes of a netdev, which the tags `route`, `route1`, `route2`, … spell: `10.8.0.0/16,10.0.0.8` or with a metric after it. */
-import { AppError } from '../errors.ts'
-import { parseCidr4, parseCidr6, parseIp4, parseIp6 } from './ip.ts'
-import { byName } from './natural.ts'
+import { routeOf } from '../registry/network-tags.ts'
+import { type Cidr4, type Cidr6, canonicalIp6, isWithin, parseCidr4, parseCidr6 } from './ip.ts'
+import { type NetdevTag, numberedKeys } from './netdev-tag.ts'
 
-/** A route from a tag `route…: DESTINATION,GATEWAY[,METRIC]`. `number` counts from 1, for formats that number them. */
+/**
+ * A route from a tag `route…: DESTINATION,GATEWAY[,METRIC]`. `number` counts from 1, for formats that number them. Bits of the
+ * destination behind its prefix are 0, as `ip route` wants it.
+ */
 export type RouteView = {
   number: number
   destination: string
   gateway: string
   metric: number | undefined
+  /** The gateway is not in the netdev's network, or that is not known: services have to be told that it is on the link. */
+  isOnLink: boolean
 }
 
 /**
  * The routes among a netdev's tags, in the order of their numbers, by family. Throws `SETTINGS_INVALID` for a tag that
- * begins like a route and is none.
+ * begins like a route and is none. `own4` and `own6` are the netdev's networks.
  */
 export function taggedRoutes(
-  tags: Record<string, string>,
-  node: string,
-  netdev: string,
+  tags: Readonly<Record<string, string>>,
+  tag: NetdevTag,
+  own4: Cidr4 | undefined,
+  own6: Cidr6 | undefined,
 ): { v4: RouteView[]; v6: RouteView[] } {
-  const routes = Object.entries(tags)
-    .filter(([key]) => /^route[0-9]*$/.test(key))
-    .map(([name, value]) => ({ name, value }))
-    .sort(byName)
-    .map(({ name, value }) => parseRoute(value, `netdevs.${netdev}.tags.${name}`, node))
-  const isV6 = ({ destination }: Route) => destination.includes(':')
-  const numbered = (route: Route, at: number): RouteView => ({ number: at + 1, ...route })
-  return { v4: routes.filter((route) => !isV6(route)).map(numbered), v6: routes.filter(isV6).map(numbered) }
-}
-
-type Route = Omit<RouteView, 'number'>
-
-function parseRoute(value: string, field: string, node: string): Route {
-  const [destination = '', gateway = '', metric, ...rest] = value.split(',').map((part) => part.trim())
-  const fits =
-    (parseCidr4(destination) !== undefined && parseIp4(gateway) !== undefined) ||
-    (parseCidr6(destination) !== undefined && parseIp6(gateway) !== undefined)
-  if (!fits || rest.length > 0 || (metric !== undefined && !/^[0-9]{1,9}$/.test(metric)))
-    throw new AppError(
-      'SETTINGS_INVALID',
-      `node ${node}: ${field} must be DESTINATION/PREFIX,GATEWAY or DESTINATION/PREFIX,GATEWAY,METRIC, such as 10.8.0.0/16,10.1.0.1`,
-      { field: `settings.${field}` },
-    )
-  return { destination, gateway, metric: metric === undefined ? undefined : Number(metric) }
+  const routes = numberedKeys(tags, /^route[0-9]*$/).flatMap((key) => routeOf(tag(key) ?? '') ?? [])
+  const numbered = (wanted: 4 | 6) =>
+    routes
+      .filter(({ destination }) => destination.includes(':') === (wanted === 6))
+      .map((route, at): RouteView => {
+        const parsed = wanted === 4 ? parseCidr4(route.destination) : parseCidr6(route.destination)
+        const destination = parsed === undefined ? route.destination : `${parsed.network}/${parsed.prefix}`
+        const gateway = wanted === 4 ? route.gateway : canonicalIp6(route.gateway)
+        const isOnLink = !isWithin(gateway, wanted === 4 ? own4 : own6)
+        return { number: at + 1, destination, gateway, metric: route.metric, isOnLink }
+      })
+  return { v4: numbered(4), v6: numbered(6) }
 }

@@ -1,5 +1,7 @@
 /** Where templates look for names: values on top of each other, asked only for what is their own. */
 
+import { namesOf } from './worked-out.ts'
+
 /** A value and what lies below it: names are looked for from the top down. */
 export type Frame = { value: unknown; below: Frame | undefined }
 
@@ -7,13 +9,20 @@ export type Frame = { value: unknown; below: Frame | undefined }
 export const absent = Symbol('absent')
 
 /** The view with items on top of it, the last uppermost. */
-export const stack = (view: Readonly<Record<string, unknown>>, items: readonly unknown[]): Frame =>
+export const stack = (view: object, items: readonly unknown[]): Frame =>
   items.reduce<Frame>((below, value) => ({ value, below }), { value: view, below: undefined })
 
-/** Own properties of objects, and items of lists by number; not `length`, nor anything of a string. */
+/** Own properties of objects, names of what is worked out, and items of lists by number; not `length`, nor anything of a string. */
 export function owns(value: unknown, key: string): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false
-  return Object.hasOwn(value, key) && (key !== 'length' || !Array.isArray(value))
+  if (Object.hasOwn(value, key)) return key !== 'length' || !Array.isArray(value)
+  return namesOf(value)?.has(key) ?? false
+}
+
+/** The names in a map. */
+export function namesIn(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return []
+  return [...(namesOf(value) ?? Object.keys(value))]
 }
 
 /** The topmost frame whose value has a name. */

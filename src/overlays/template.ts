@@ -7,18 +7,26 @@
  * `[object Object]`; and work and output are counted, so that a template cannot repeat itself without end.
  */
 import mustache from 'mustache'
+import { isLookUp, type LookUp, lookedUpPath, lookUp } from './look-up.ts'
 import { absent, type Frame, frameOf, isShown, resolve, stack } from './scope.ts'
 import { lineAt, readTags, templateError } from './tags.ts'
+import { type Read, type Tracked, tracking } from './tracking.ts'
 import { unknownName } from './unknown-name.ts'
-import { clusterWide } from './view.ts'
 
 /** A parsed template; it may be kept and rendered any number of times. */
 export type Template = { text: string; parts: Part[] }
 
+/** What a template sees: a `View`, or any other plain data. */
+export type Names = Readonly<Record<string, unknown>> & Partial<Tracked>
+
+/** What was read of a view, in order, each once. */
+export type Reads = Map<string, Read>
+
 type Part =
   | { kind: 'text'; text: string }
   | { kind: 'value'; name: string; path: string[]; at: number }
-  | { kind: 'section'; path: string[]; inverted: boolean; parts: Part[] }
+  | { kind: 'section'; name: string; path: string[]; inverted: boolean; parts: Part[] }
+  | { kind: 'look-up'; name: LookUp; path: string[]; parts: Part[]; at: number }
 
 /** Most characters that one template may make. */
 const longestOutput = 16 * 1024 * 1024
@@ -31,41 +39,49 @@ export function parseTemplate(text: string, where: string): Template {
   const writer = new mustache.Writer()
   // What the parser returns is typed as any: mustache.js 4.2.0, parseTemplate, says what tokens are.
   const tokens: Token[] = writer.parse(text, ['{{', '}}'])
-  return { text, parts: tokens.flatMap(partOf) }
+  const refuse = (name: string, at: number): never => {
+    throw templateError(
+      `${name} in ${where} line ${lineAt(text, at)} must stand around a path: {{#${name}}}/etc/passwd{{/${name}}}`,
+    )
+  }
+  return { text, parts: tokens.flatMap((token) => partOf(token, refuse)) }
 }
 
 /**
- * Renders a template. `items` lie on top of the view, the last uppermost. `clusterWide` tells that the text depends on
- * nothing but the names of {@link clusterWide}. Throws `TEMPLATE_INVALID` with the line and the nearest known name.
+ * Renders a template. `items` lie on top of the view, the last uppermost; what is read of the view itself is added to `reads`.
+ * Throws `TEMPLATE_INVALID` with the line and the nearest known name, and what the view's getters throw.
  */
 export function renderTemplate(
   template: Template,
   where: string,
-  view: Readonly<Record<string, unknown>>,
+  view: Names,
   items: readonly unknown[] = [],
-): { text: string; clusterWide: boolean } {
-  const run: Run = { template, where, steps: 0, length: 0, clusterWide: true }
-  const text = renderParts(template.parts, stack(view, items), run)
-  return { text, clusterWide: run.clusterWide }
+  reads: Reads = new Map(),
+): string {
+  const run: Run = { template, where, view, reads, steps: 0, length: 0 }
+  return renderParts(template.parts, stack(view, items), run)
 }
 
 /** What a dotted path means, or `undefined` where there is nothing: for `each` and `when`. */
-export function valueAt(view: Readonly<Record<string, unknown>>, items: readonly unknown[], path: string): unknown {
-  const value = resolve(stack(view, items), path.split('.'))
+export function valueAt(view: Names, items: readonly unknown[], name: string, reads: Reads = new Map()): unknown {
+  const value = look(stack(view, items), { name, path: name.split('.') }, reads)
   return value === absent ? undefined : value
 }
 
 type Token = [kind: string, text: string, start: number, end: number, inner?: Token[]]
 
-/** One rendering: its budget, and what it has found out. */
-type Run = { template: Template; where: string; steps: number; length: number; clusterWide: boolean }
+/** One rendering, and its budget. */
+type Run = { template: Template; where: string; view: Names; reads: Reads; steps: number; length: number }
 
-function partOf([kind, text, at, , inner = []]: Token): Part[] {
+function partOf([kind, text, at, , inner = []]: Token, refuse: (name: string, at: number) => never): Part[] {
   const path = text === '.' ? [] : text.split('.')
   if (kind === 'text') return [{ kind: 'text', text }]
-  if (kind === 'name' || kind === '&') return [{ kind: 'value', name: text, path, at }]
+  if (kind === 'name' || kind === '&')
+    return isLookUp(text) ? refuse(text, at) : [{ kind: 'value', name: text, path, at }]
   if (kind === '#' || kind === '^') {
-    return [{ kind: 'section', path, inverted: kind === '^', parts: inner.flatMap(partOf) }]
+    const parts = inner.flatMap((token) => partOf(token, refuse))
+    if (!isLookUp(text)) return [{ kind: 'section', name: text, path, inverted: kind === '^', parts }]
+    return kind === '#' ? [{ kind: 'look-up', name: text, path, parts, at }] : refuse(text, at)
   }
   return [] // a comment
 }
@@ -74,25 +90,27 @@ function renderParts(parts: readonly Part[], top: Frame, run: Run): string {
   let output = ''
   for (const part of parts) {
     step(run)
-    if (part.kind === 'section') {
-      output += renderSection(part, top, run)
-    } else {
-      const text = part.kind === 'text' ? part.text : textOf(part, top, run)
-      run.length += text.length
-      if (run.length > longestOutput)
-        throw templateError(`${run.where} makes more than ${longestOutput} characters: it repeats too much`)
-      output += text
-    }
+    if (part.kind === 'section') output += renderSection(part, top, run)
+    else if (part.kind === 'look-up') output += counted(renderLookUp(part, top, run), run)
+    else output += counted(part.kind === 'text' ? part.text : textOf(part, top, run), run)
   }
   return output
 }
 
+function counted(text: string, run: Run): string {
+  run.length += text.length
+  if (run.length > longestOutput)
+    throw templateError(`${run.where} makes more than ${longestOutput} characters: it repeats too much`)
+  return text
+}
+
 function renderSection(section: Part & { kind: 'section' }, top: Frame, run: Run): string {
-  const value = look(top, section.path, run)
+  const value = look(top, section, run.reads)
   const shown = isShown(value)
   if (section.inverted) return shown ? '' : renderParts(section.parts, top, run)
   if (!shown) return ''
-  if (value === true) return renderParts(section.parts, top, run)
+  // The view on top of itself would be read without a note of it.
+  if (value === true || value === run.view) return renderParts(section.parts, top, run)
   if (!Array.isArray(value)) return renderParts(section.parts, { value, below: top }, run)
   let output = ''
   for (const item of value) {
@@ -102,17 +120,31 @@ function renderSection(section: Part & { kind: 'section' }, top: Frame, run: Run
   return output
 }
 
-function textOf({ name, path, at }: Part & { kind: 'value' }, top: Frame, run: Run): string {
-  const value = look(top, path, run)
-  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return String(value)
-  const { fault, hint } = unknownName(top, name, path)
-  throw templateError(`${fault} in ${run.where} line ${lineAt(run.template.text, at)}${hint && `; ${hint}`}`)
+function renderLookUp({ name, path, parts, at }: Part & { kind: 'look-up' }, top: Frame, run: Run): string {
+  const fail = (fault: string): never => {
+    throw templateError(`${name} in ${run.where} line ${lineAt(run.template.text, at)}: ${fault}`)
+  }
+  const inner = renderParts(parts, top, run)
+  const wanted = lookedUpPath(name, inner)
+  if ('fault' in wanted) return fail(`${JSON.stringify(inner.slice(0, 300))} ${wanted.fault}`)
+  const tracked = run.view[tracking]
+  if (!tracked) return fail('there are no files here')
+  run.reads.set(`${name} ${wanted.path}`, { name, path, argument: wanted.path })
+  const found = lookUp(name, wanted.path, tracked.inputs)
+  return 'fault' in found ? fail(found.fault) : found.text
 }
 
-/** Looks a name up and notes whether it was one of the node's own. */
-function look(top: Frame, path: readonly string[], run: Run): unknown {
+function textOf(part: Part & { kind: 'value' }, top: Frame, run: Run): string {
+  const value = look(top, part, run.reads)
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return String(value)
+  const { fault, hint } = unknownName(top, part.name, part.path)
+  throw templateError(`${fault} in ${run.where} line ${lineAt(run.template.text, part.at)}${hint && `; ${hint}`}`)
+}
+
+/** Looks a name up, and notes what was asked of the view itself: also what is nowhere. */
+function look(top: Frame, { name, path }: Read, reads: Reads): unknown {
   const frame = path[0] === undefined ? top : frameOf(top, path[0])
-  if (frame && !frame.below && !clusterWide.has(path[0] ?? '.')) run.clusterWide = false
+  if (path.length > 0 && !frame?.below && !reads.has(name)) reads.set(name, { name, path })
   return frame ? resolve(frame, path) : absent
 }
 
