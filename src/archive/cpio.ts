@@ -3,14 +3,15 @@
  * (Documentation/driver-api/early-userspace/buffer-format.rst). The same entries give the same bytes: times are 0
  * unless told, the device is 0:0, inode numbers are a count.
  *
- * {@link packCpio} makes a whole archive in memory; {@link cpioHeader}, {@link cpioPadding} and {@link cpioTrailer} are
+ * {@link packCpio} makes a whole archive in memory, {@link cpioPieces} the same in pieces; {@link cpioHeader}, {@link cpioPadding} and {@link cpioTrailer} are
  * the pieces for whoever streams.
  */
 import { AppError } from '../errors.ts'
+import { isOwnPiece, joined, type Pieces } from './pieces.ts'
 
 /** One entry for {@link packCpio}. `path` is relative, without a slash at either end; `mode` is permission bits only. */
 export type CpioEntry = { path: string; mode: number; uid: number; gid: number } & (
-  | { type: 'file'; content: Uint8Array }
+  | { type: 'file'; content: Uint8Array<ArrayBuffer> }
   | { type: 'link'; target: string }
   | { type: 'directory' }
 )
@@ -56,33 +57,46 @@ const encoder = new TextEncoder()
  * A whole archive in memory: entries in the order given, then the trailer. For overlays and tickets; images stream.
  * Throws `ARCHIVE_INVALID` or `ARCHIVE_LIMIT` with the path of an entry that newc or the kernel cannot take.
  */
-export function packCpio(entries: CpioEntry[]): Uint8Array<ArrayBuffer> {
-  const parts: { header: Uint8Array; data: Uint8Array }[] = []
-  let total = 0
-  for (const [index, entry] of entries.entries()) {
-    const data = dataOf(entry)
-    const header = cpioHeader({
-      name: encoder.encode(entry.path),
+export const packCpio = (entries: readonly CpioEntry[]): Uint8Array<ArrayBuffer> => joined(cpioPieces(entries).pieces)
+
+/** The same in pieces, of which the large ones are the entries' own contents. Throws as {@link packCpio}. */
+export function cpioPieces(entries: readonly CpioEntry[]): Pieces {
+  const parts = entries.map((entry) => ({ entry, name: encoder.encode(entry.path), data: dataOf(entry) }))
+  let copied = frameSize(trailerName.length)
+  for (const { name, data } of parts)
+    copied += frameSize(name.length) + cpioPadding(data.length) + (isOwnPiece(data) ? 0 : data.length)
+  // One array for all that is small: an archive has a few headers for each file, and most files of an overlay are small.
+  const bytes = new Uint8Array(copied)
+  const pieces: Uint8Array<ArrayBuffer>[] = []
+  let size = copied
+  let from = 0
+  let at = 0
+  for (const [index, { entry, name, data }] of parts.entries()) {
+    const header = {
+      name,
       mode: fileType[entry.type] | (entry.mode & 0o7777),
       ino: index + 1,
       uid: entry.uid,
       gid: entry.gid,
       links: entry.type === 'directory' ? 2 : 1,
       size: data.length,
-    })
-    parts.push({ header, data })
-    total += header.length + data.length + cpioPadding(data.length)
+    }
+    checkHeader(header)
+    putFrame(bytes, at, header)
+    at += frameSize(name.length)
+    if (isOwnPiece(data)) {
+      pieces.push(bytes.subarray(from, at), data)
+      size += data.length
+      from = at
+    } else {
+      bytes.set(data, at)
+      at += data.length
+    }
+    at += cpioPadding(data.length)
   }
-  const trailer = cpioTrailer()
-  const archive = new Uint8Array(total + trailer.length)
-  let at = 0
-  for (const { header, data } of parts) {
-    archive.set(header, at)
-    archive.set(data, at + header.length)
-    at += header.length + data.length + cpioPadding(data.length)
-  }
-  archive.set(trailer, at)
-  return archive
+  putFrame(bytes, at, trailer)
+  pieces.push(bytes.subarray(from))
+  return { size, pieces }
 }
 
 /**
@@ -91,6 +105,11 @@ export function packCpio(entries: CpioEntry[]): Uint8Array<ArrayBuffer> {
  * not arrive as it is.
  */
 export function cpioHeader(header: CpioHeader): Uint8Array<ArrayBuffer> {
+  checkHeader(header)
+  return frame(header)
+}
+
+function checkHeader(header: CpioHeader): void {
   const { name } = header
   checkName(name)
   if (header.size > 0xffffffff) throw refusal('ARCHIVE_LIMIT', name, 'has 4 GiB or more, which newc cpio cannot hold')
@@ -99,40 +118,41 @@ export function cpioHeader(header: CpioHeader): Uint8Array<ArrayBuffer> {
   // Both are written as 8 hex digits; anything else would shift the fields that follow.
   if (!fits(header.uid) || !fits(header.gid))
     throw refusal('ARCHIVE_LIMIT', name, `has owner ${header.uid}:${header.gid}, beyond 32 bits`)
-  return frame(header)
 }
 
 /** Zeros to write after `size` bytes of data, so that the next header starts on a multiple of 4. */
 export const cpioPadding = (size: number): number => -size & 3
 
-/** The end of an archive. It also makes the kernel forget inode numbers, so archives can follow one another. */
-export const cpioTrailer = (): Uint8Array<ArrayBuffer> =>
-  frame({ name: encoder.encode(trailerName), mode: 0, ino: 0, uid: 0, gid: 0, links: 1, size: 0 })
+const trailer: CpioHeader = { name: encoder.encode(trailerName), mode: 0, ino: 0, uid: 0, gid: 0, links: 1, size: 0 }
 
-/** Magic, thirteen numbers of 8 hex digits, the name and its NUL, zeros up to a multiple of 4. */
-function frame({
-  name,
-  mode,
-  ino,
-  uid,
-  gid,
-  links,
-  size,
-  mtime = 0,
-  major = 0,
-  minor = 0,
-}: CpioHeader): Uint8Array<ArrayBuffer> {
-  const numbers = [ino, mode, uid, gid, links, mtime, size, 0, 0, major, minor, name.length + 1, 0]
-  let text = '070701'
-  for (const number of numbers) text += number.toString(16).padStart(8, '0')
-  const length = headerSize + name.length + 1
-  const bytes = new Uint8Array(length + cpioPadding(length))
-  encoder.encodeInto(text, bytes)
-  bytes.set(name, headerSize)
+/** The end of an archive. It also makes the kernel forget inode numbers, so archives can follow one another. */
+export const cpioTrailer = (): Uint8Array<ArrayBuffer> => frame(trailer)
+
+function frame(header: CpioHeader): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(frameSize(header.name.length))
+  putFrame(bytes, 0, header)
   return bytes
 }
 
-function dataOf(entry: CpioEntry): Uint8Array {
+/** Bytes of a header with a name of so many bytes, its NUL, and zeros up to a multiple of 4. */
+const frameSize = (nameLength: number): number => headerSize + nameLength + 1 + cpioPadding(headerSize + nameLength + 1)
+
+/** Magic, thirteen numbers of 8 hex digits and the name, over zeros. */
+function putFrame(bytes: Uint8Array, start: number, header: CpioHeader): void {
+  const { name, mode, ino, uid, gid, links, size, mtime = 0, major = 0, minor = 0 } = header
+  bytes.set(magic, start)
+  let at = start + magic.length
+  for (const number of [ino, mode, uid, gid, links, mtime, size, 0, 0, major, minor, name.length + 1, 0]) {
+    // Without making a text of it: a boot archive has hundreds of numbers.
+    for (let shift = 28; shift >= 0; shift -= 4) bytes[at++] = hexDigits[(number >>> shift) & 15] ?? 0
+  }
+  bytes.set(name, at)
+}
+
+const magic = encoder.encode('070701')
+const hexDigits = encoder.encode('0123456789abcdef')
+
+function dataOf(entry: CpioEntry): Uint8Array<ArrayBuffer> {
   if (entry.type === 'file') return entry.content
   return entry.type === 'link' ? encoder.encode(entry.target) : new Uint8Array(0)
 }

@@ -1,158 +1,209 @@
-/** Overlay archives: what a node gets beside its image, rendered when it asks. */
-import type { Assets } from '../assets/assets.ts'
+/** What a node gets beside its image, rendered when it asks: trees of overlay files, and the archives that are made of them. */
+import type { Pieces } from '../archive/pieces.ts'
 import type { Digest } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
-import { type LayeredOverlay, renderOverlays } from '../overlays/layers.ts'
 import { packOverlay } from '../overlays/pack.ts'
-import type { RenderedFile, RenderMemory } from '../overlays/render.ts'
-import type { OverlaySource } from '../overlays/store.ts'
-import { buildView, type NamedSettings, type View } from '../overlays/view.ts'
-import { inherit, type Member } from '../registry/inherit.ts'
-import { listNodes } from '../registry/nodes.ts'
-import type { RegistryDatabase } from '../registry/schema.ts'
+import type { RenderedFile } from '../overlays/render.ts'
+import { type OverlaySource, overlaySource } from '../overlays/store.ts'
+import { contentDigests, type OverlayTree, treeOf } from '../overlays/tree.ts'
+import type { StoredMember } from '../registry/members.ts'
+import { secretsStamp } from '../registry/node-secrets.ts'
 import type { Snapshot } from '../registry/snapshot.ts'
-import { bootDefaults } from './defaults.ts'
-import { type BootPlan, planBoot } from './plan.ts'
-
-/** The two lists of overlays: applied at boot, and refreshed while the node is up. */
-export type OverlayList = 'system' | 'runtime'
-
-/** An archive as a node gets it. */
-export type OverlayArchive = { bytes: Uint8Array<ArrayBuffer>; digest: Digest }
-
-/** Makes archives. */
-export type OverlayArchives = {
-  /** The archive of a node at the registry's revision of `snapshot`. Throws as `planBoot` and `renderOverlays` do. */
-  ofNode(node: Member, list: OverlayList, snapshot: Snapshot): Promise<OverlayArchive>
-  /** The files that one overlay would give a node, whether it has it or not. Throws the same. */
-  filesOf(node: Member, overlay: string, snapshot: Snapshot): Promise<RenderedFile[]>
-}
-
-/** Bytes of archives that are kept; the ones that were asked for longest ago go first. */
-const mostKept = 64 * 1024 * 1024
+import type { Services } from '../services.ts'
+import { allNodes } from './all-nodes.ts'
+import { lru } from './lru.ts'
+import { type OverlayList, type Planned, sharedPlans } from './plans.ts'
+import { overlayRenderer, type Reads } from './render-inputs.ts'
+import { singleFlight } from './single-flight.ts'
+import { templateFiles } from './template-files.ts'
 
 /**
- * Archives of overlays. One is rendered once per node, revision of the registry and version of the assets, also when many
- * ask at once. The list of all nodes, which some templates read, is loaded once a revision, when the first one reads it.
+ * An archive as a node's kernel unpacks it: the public files of a tree, and its public list. It is named by the digest of that
+ * list, which pins every byte, so that it need not be hashed.
  */
-export function overlayArchives(around: {
-  registry: RegistryDatabase
-  assets: Assets
-  overlays: OverlaySource
-  cluster: string
-  url: string
-}): OverlayArchives {
-  const { registry, assets, overlays, cluster, url } = around
-  const kept = new Map<string, { archive: Promise<OverlayArchive>; size: number }>()
-  let total = 0
-  const templates: RenderMemory['templates'] = new Map()
-  let lists = emptyLists(-1)
+export type BootArchive = Pieces & { digest: Digest }
 
-  const render = async (node: Member, snapshot: Snapshot, namesIn: (plan: BootPlan) => string[]) => {
-    if (lists.revision !== snapshot.revision) lists = emptyLists(snapshot.revision)
-    const mine = lists
-    const plan = await planBoot({ node, snapshot, overlays })
-    const layers = await Promise.all(namesIn(plan).map((name) => found(overlays, name)))
-    const files = (nodes: () => NamedSettings[]) =>
-      renderOverlays(layers, viewOf(node, plan, snapshot, { cluster, url, nodes }), { templates, shared: mine.shared })
-    return renderWithNodes(files, mine, () => allNodes(registry, snapshot))
+/** Digests of a list: of the whole one, and of the part that any machine may have. */
+export type TreeDigests = { digest: Digest; public: Digest; private: boolean }
+
+/** Makes trees and archives. `snapshot` is the registry's; all of them throw as `planBoot` and `renderOverlays` do. */
+export type OverlayArchives = {
+  /** What a list comes to on a node. Costs nothing again until something changes that it was made of. */
+  treeOf(node: StoredMember, list: OverlayList, snapshot: Snapshot): Promise<OverlayTree>
+  /** The digests alone: contents are not kept for it. */
+  digestOf(node: StoredMember, list: OverlayList, snapshot: Snapshot): Promise<TreeDigests>
+  /** The digests, if they were asked for since the last edit: at once, and without the node's row. */
+  knownDigest(node: string, list: OverlayList, snapshot: Snapshot): TreeDigests | undefined
+  /** The public files and the public list (`/muster/overlays/LIST`) for the kernel. */
+  bootArchive(node: StoredMember, list: OverlayList, snapshot: Snapshot): Promise<BootArchive & { tree: OverlayTree }>
+  /** The files that one overlay would give a node, whether it has it or not. */
+  filesOf(node: StoredMember, overlay: string, snapshot: Snapshot): Promise<RenderedFile[]>
+  /** How many templates were rendered: what was remembered is not counted. */
+  renders(): number
+  /** Bytes of trees and archives that are kept. */
+  kept(): number
+}
+
+/** What archives are made from. */
+export type ArchiveSources = Pick<
+  Services,
+  'registry' | 'assets' | 'cluster' | 'url' | 'now' | 'openImage' | 'headFile' | 'secretKey' | 'digest'
+> & { overlays?: OverlaySource }
+
+/** Bytes of trees that are kept, and as many of archives; the ones that were asked for longest ago go first. */
+export const mostKept = 64 * 1024 * 1024
+/** Trees whose digests are kept, some 300 bytes each: both lists of 100,000 nodes. */
+const mostDigests = 200_000
+
+/** What a tree was made of besides what `planned.stamps` covers, and what came out. */
+type Made = TreeDigests &
+  Reads & {
+    revision: number
+    stamp: number
+    /** The stamp of the node's secrets before they were read. */
+    secretsAt: number
+    /** The last era in which it was still true. */
+    era: number
   }
 
-  const make = async (node: Member, list: OverlayList, snapshot: Snapshot): Promise<OverlayArchive> =>
-    packOverlay(await render(node, snapshot, (plan) => plan.overlays[list].map(({ name }) => name)))
+/** Trees and archives of a registry. */
+export function overlayArchives(sources: ArchiveSources): OverlayArchives {
+  const { registry, assets } = sources
+  const overlays = sources.overlays ?? overlaySource(sources)
+  const plans = sharedPlans({ assets, overlays })
+  const nodes = allNodes(registry)
+  const files = templateFiles(sources)
+  const renderer = overlayRenderer(sources, { nodes, files })
+  const secretsAt = secretsStamp(registry)
+  const digest = contentDigests(sources.digest)
+  const made = new Map<string, Made>()
+  const trees = lru<OverlayTree>(mostKept, treeParts)
+  const archives = lru<BootArchive>(mostKept, archiveParts)
+  const onceTree = singleFlight<{ tree: OverlayTree; entry: Made }>()
 
-  const drop = (key: string) => {
-    total -= kept.get(key)?.size ?? 0
-    kept.delete(key)
-  }
-
-  /** Counts an archive once it is there, and lets the ones go that were asked for longest ago. */
-  const weigh = (key: string, { bytes }: OverlayArchive) => {
-    const entry = kept.get(key)
-    if (!entry) return
-    entry.size = bytes.length
-    total += entry.size
-    for (const oldest of kept.keys()) {
-      if (total <= mostKept) return
-      drop(oldest)
+  /** Renders a list, and remembers what it was made of. */
+  const make = async (node: StoredMember, list: OverlayList, snapshot: Snapshot, planned: Planned) => {
+    const era = plans.era(snapshot)
+    // What is asked first is never newer than what is rendered: at worst a tree is made once more.
+    const secretsThen = planned.private ? await secretsAt(node, snapshot) : 0
+    const { rendered, reads } = await renderer.render(node, planned, planned.layers[list], snapshot)
+    const tree = await treeOf(rendered, digest)
+    const entry: Made = {
+      digest: tree.digest,
+      public: tree.public.digest,
+      private: tree.private,
+      ...reads,
+      revision: node.revision,
+      stamp: planned.stamps[list],
+      secretsAt: secretsThen,
+      era,
     }
+    remember(`${list} ${node.name}`, entry)
+    return { tree, entry }
+  }
+
+  const remember = (key: string, entry: Made) => {
+    made.delete(key)
+    made.set(key, entry)
+    const oldest = made.keys().next()
+    if (made.size > mostDigests && !oldest.done) made.delete(oldest.value)
+  }
+
+  /** Whether nothing has changed that a tree was made of. */
+  const holds = async (entry: Made, node: StoredMember, stamp: number, snapshot: Snapshot): Promise<boolean> => {
+    if (entry.revision !== node.revision || entry.stamp !== stamp) return false
+    if (entry.nodes !== undefined && entry.nodes !== (await nodes.at(snapshot)).stamp) return false
+    if (entry.secrets && entry.secretsAt !== (await secretsAt(node, snapshot))) return false
+    return headFilesHold(entry)
+  }
+
+  const headFilesHold = async ({ headFiles }: Made): Promise<boolean> => {
+    for (const [path, bytes] of headFiles ?? []) if ((await files.ofHead(path)) !== bytes) return false
+    return true
+  }
+
+  /** What is known of a node's list if it still holds. */
+  const current = async (node: StoredMember, list: OverlayList, snapshot: Snapshot) => {
+    const planned = await plans.of(node, snapshot)
+    const entry = made.get(`${list} ${node.name}`)
+    if (!entry || !(await holds(entry, node, planned.stamps[list], snapshot))) return { planned }
+    entry.era = plans.era(snapshot)
+    return { planned, entry }
+  }
+
+  const makeOnce = (node: StoredMember, list: OverlayList, snapshot: Snapshot, planned: Planned) =>
+    onceTree(`${plans.era(snapshot)} ${node.revision} ${list} ${node.name}`, () => make(node, list, snapshot, planned))
+
+  // Where files come from is not in a digest, and `stamp` says it.
+  const treeKey = ({ digest, public: open, stamp }: Made) => `${stamp} ${digest} ${open}`
+
+  const getTree: OverlayArchives['treeOf'] = async (node, list, snapshot) => {
+    const { planned, entry } = await current(node, list, snapshot)
+    const known = entry && trees.get(treeKey(entry))
+    if (known) return known
+    const fresh = await makeOnce(node, list, snapshot, planned)
+    const key = treeKey(fresh.entry)
+    const same = trees.get(key)
+    if (same) return same
+    trees.set(key, fresh.tree)
+    return fresh.tree
   }
 
   return {
-    ofNode(node, list, snapshot) {
-      const key = `${snapshot.revision} ${assets.version()} ${list} ${node.name}`
-      const known = kept.get(key)
-      const entry = known ?? { archive: make(node, list, snapshot), size: 0 }
-      kept.delete(key)
-      kept.set(key, entry)
-      if (!known)
-        entry.archive.then(
-          (archive) => weigh(key, archive),
-          () => drop(key),
-        )
-      return entry.archive
+    treeOf: getTree,
+    async digestOf(node, list, snapshot) {
+      const { planned, entry } = await current(node, list, snapshot)
+      return entry ?? (await makeOnce(node, list, snapshot, planned)).entry
     },
-    filesOf: (node, overlay, snapshot) => render(node, snapshot, () => [overlay]),
+    knownDigest(node, list, snapshot) {
+      const entry = made.get(`${list} ${node}`)
+      // A file of the head node changes without an edit.
+      return entry && entry.era === plans.era(snapshot) && !entry.headFiles ? entry : undefined
+    },
+    async bootArchive(node, list, snapshot) {
+      const tree = await getTree(node, list, snapshot)
+      const key = `${list} ${tree.public.digest}`
+      const known = archives.get(key)
+      if (known) return { ...known, tree }
+      const packed = { ...packOverlay(publicFiles(tree, list)), digest: tree.public.digest }
+      archives.set(key, packed)
+      return { ...packed, tree }
+    },
+    async filesOf(node, name, snapshot) {
+      const planned = await plans.of(node, snapshot)
+      const overlay = await plans.overlay(name, snapshot)
+      if (!overlay) throw new AppError('OVERLAY_UNKNOWN', `no overlay ${name}`)
+      return (await renderer.render(node, planned, [overlay], snapshot)).rendered
+    },
+    renders: renderer.renders,
+    kept: () => trees.weight() + archives.weight(),
   }
 }
 
-/** What overlay templates see of a node with a plan. */
-export function viewOf(
-  node: Member,
-  plan: BootPlan,
-  snapshot: Snapshot,
-  { cluster, url, nodes }: { cluster: string; url: string; nodes: () => NamedSettings[] },
-): View {
-  const settings = inherit(node, snapshot.profiles)
-  return buildView({
-    node: { name: node.name, settings },
-    image: plan.image,
-    kernel: plan.kernel,
-    root: { kind: plan.root.mode, size: plan.root.limit },
-    init: plan.init,
-    onFailure: plan.onFailure,
-    runtimeInterval: settings.runtimeInterval ?? bootDefaults.runtimeInterval,
-    cluster,
-    head: { url },
-    nodes,
-  })
-}
+/** Larger contents are weighed apart: those that several trees or archives have are one object, and count once. */
+const largeContent = 4096
 
-/** What archives of one revision share: outputs that are the same for all nodes, and the nodes themselves. */
-type Lists = { revision: number; shared: Map<string, Uint8Array<ArrayBuffer>>; nodes?: Promise<NamedSettings[]> }
-
-const emptyLists = (revision: number): Lists => ({ revision, shared: new Map() })
-
-/** Thrown by a view whose nodes were asked for before they were loaded. */
-const nodesWanted = Symbol('nodes wanted')
-
-/** Templates cannot wait, so a rendering that turns out to want all nodes is begun again once they are there. */
-async function renderWithNodes<T>(
-  render: (nodes: () => NamedSettings[]) => T,
-  lists: Lists,
-  load: () => Promise<NamedSettings[]>,
-): Promise<T> {
-  try {
-    const loaded = await lists.nodes
-    return render(() => {
-      if (!loaded) throw nodesWanted
-      return loaded
-    })
-  } catch (error) {
-    if (error !== nodesWanted) throw error
+function* treeParts(tree: OverlayTree): Iterable<readonly [object, number]> {
+  let weight = tree.list.length + 16 * tree.files.length + 500
+  for (const file of tree.files) {
+    if (file.type !== 'file') continue
+    if (file.content.length < largeContent) weight += file.content.length + 100
+    else yield [file.content, file.content.length]
   }
-  const loading = lists.nodes ?? load()
-  lists.nodes = loading
-  loading.catch(() => delete lists.nodes)
-  const nodes = await loading
-  return render(() => nodes)
+  yield [tree, weight]
 }
 
-const allNodes = async (registry: RegistryDatabase, { profiles }: Snapshot): Promise<NamedSettings[]> =>
-  (await listNodes(registry)).map((node) => ({ name: node.name, settings: inherit(node, profiles) }))
+function* archiveParts(archive: BootArchive): Iterable<readonly [object, number]> {
+  yield [archive, 500]
+  for (const piece of archive.pieces) yield [piece, piece.length + 100]
+}
 
-async function found(overlays: OverlaySource, name: string): Promise<LayeredOverlay> {
-  const overlay = await overlays.find(name)
-  if (!overlay) throw new AppError('OVERLAY_UNKNOWN', `no overlay ${name}`)
-  return overlay
+/** What a machine may have before it has proved which node it is, and the list of that. */
+function publicFiles({ files, public: open }: OverlayTree, list: OverlayList): RenderedFile[] {
+  const path = `/muster/overlays/${list}`
+  const content = new TextEncoder().encode(open.list)
+  return [
+    ...files.filter((file) => file.private !== true && file.path !== path),
+    { path, mode: 0o600, uid: 0, gid: 0, overlay: 'muster', type: 'file', content },
+  ]
 }

@@ -7,7 +7,11 @@ export const bootDefaults = {
   script: 'default',
   onFailure: 'retry',
   runtimeInterval: 60,
-  overlays: { system: ['base', 'hostname', 'hosts', 'network', 'ssh-keys'], runtime: [] as string[] },
+  // What must be there before the image's own init runs, and what may change while the node is up.
+  overlays: {
+    system: ['base', 'client', 'hostname', 'systemd-networkd', 'NetworkManager', 'ssh-host-keys'],
+    runtime: ['hosts', 'ssh-authorized-keys'],
+  },
 } as const
 
 /** The script of nodes that start from their own disk. It fetches nothing, so it needs no image and no plan. */

@@ -9,7 +9,7 @@ export type BootExplanation = Omit<Explanation, 'from'> & { from: (Explanation['
 const defaults: { field: string; value: Json }[] = [
   { field: 'init', value: bootDefaults.init },
   { field: 'onFailure', value: bootDefaults.onFailure },
-  { field: 'overlays.runtime', value: bootDefaults.overlays.runtime },
+  { field: 'overlays.runtime', value: [...bootDefaults.overlays.runtime] },
   { field: 'overlays.system', value: [...bootDefaults.overlays.system] },
   { field: 'root.kind', value: bootDefaults.root.kind },
   { field: 'runtimeInterval', value: bootDefaults.runtimeInterval },

@@ -86,7 +86,7 @@ export const scriptPath = (loader: Loader, name: string): string =>
  */
 export function renderScript(template: Template, path: string, loader: Loader, view: ScriptView): Script {
   const write = loader === 'ipxe' ? ipxeText : grubText
-  const { text } = renderTemplate(template, path, guarded(view, '', write) as Record<string, unknown>)
+  const text = renderTemplate(template, path, guarded(view, '', write) as Record<string, unknown>)
   return { parts: text.split(holePattern), excess: new TextEncoder().encode(text).length - text.length }
 }
 
