@@ -1,7 +1,7 @@
 /** `/api/boot/:node`: what a node would boot, why, with which script, and how its boots went. Looking opens no attempt. */
 import { createRoute, z } from '@hono/zod-openapi'
 import { type Attempt, type AttemptEvent, listAttempts } from '../activity/attempts.ts'
-import { overlayArchives } from '../boot/archives.ts'
+import { type OverlayArchives, overlayArchives } from '../boot/archives.ts'
 import { explainBoot } from '../boot/explain.ts'
 import { outcomeOf, outcomes } from '../boot/outcome.ts'
 import { planBoot } from '../boot/plan.ts'
@@ -15,6 +15,7 @@ import { jsonValue } from '../registry/settings.ts'
 import { createSnapshots } from '../registry/snapshot.ts'
 import type { Services } from '../services.ts'
 import { apiRoutes } from './api-routes.ts'
+import { nodeClientSchema, nodeClients } from './node-client.ts'
 import { wholeNumber } from './page.ts'
 import { explanationSchema, json, refusals, time } from './schemas.ts'
 
@@ -78,6 +79,9 @@ const show = createRoute({
             .openapi({ description: 'The image as one archive; null until it is made' }),
         }),
         url: z.string(),
+        client: nodeClientSchema
+          .nullable()
+          .openapi({ description: 'What its client says; null when it never had one' }),
       }),
       'The plan',
     ),
@@ -108,29 +112,33 @@ const log = createRoute({
 const attemptsByDefault = 10
 
 /** Mounted at `/api/boot`. */
-export const bootApiRoutes = (services: Services) => {
+export const bootApiRoutes = (
+  services: Services,
+  { archives = overlayArchives(services) }: { archives?: OverlayArchives } = {},
+) => {
   const { registry, activity, journal, assets, roots, cluster, url, now } = services
   const overlays = overlaySource(services)
   const scripts = bootScripts({ assets, overlays, rootOf: rootIfMade(roots), cluster, url })
-  const archives = overlayArchives({ registry, assets, overlays, cluster, url })
   const snapshots = createSnapshots(registry)
+  const clientOf = nodeClients(services)
   return apiRoutes()
     .openapi(show, async (c) => {
       const node = await getNode(registry, c.req.valid('param').node)
       const snapshot = await snapshots()
       const plan = await planBoot({ node, snapshot, overlays })
       const [system, runtime, root] = await Promise.all([
-        archives.ofNode(node, 'system', snapshot),
-        archives.ofNode(node, 'runtime', snapshot),
+        archives.bootArchive(node, 'system', snapshot),
+        archives.bootArchive(node, 'runtime', snapshot),
         roots.find(plan.image.digest),
       ])
-      const sizeOf = ({ bytes, digest }: typeof system) => ({ digest, size: bytes.length })
+      const sizeOf = ({ size, digest }: typeof system) => ({ digest, size })
       return c.json(
         {
           plan,
           explain: explainBoot(node, snapshot.profiles),
           archives: { system: sizeOf(system), runtime: sizeOf(runtime), root: root ?? null },
           url,
+          client: await clientOf(node.name),
         },
         200,
       )

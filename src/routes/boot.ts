@@ -11,8 +11,10 @@
  * Answers have a length and are neither encoded nor redirected: iPXE, GRUB and firmware cope badly with anything else.
  */
 import { type Context, Hono } from 'hono'
-import { overlayArchives } from '../boot/archives.ts'
+import type { Pieces } from '../archive/pieces.ts'
+import { type OverlayArchives, overlayArchives } from '../boot/archives.ts'
 import { type Attempts, type OpenAttempt, openAttempts, type Random, randomBytes } from '../boot/attempts.ts'
+import { type GivenTrees, givenTrees } from '../boot/given-trees.ts'
 import { type KnownMachine, knownMachines } from '../boot/known-machines.ts'
 import { checkArchitecture, difference, type Loader } from '../boot/loaders.ts'
 import { otherMacs, plain, readFacts, readMac } from '../boot/machine.ts'
@@ -23,14 +25,16 @@ import { createSightings } from '../boot/sightings.ts'
 import { ticketArchive } from '../boot/ticket-archive.ts'
 import { AppError, statusOf } from '../errors.ts'
 import { overlaySource } from '../overlays/store.ts'
-import { getNode } from '../registry/nodes.ts'
+import { nodeByName, unknownNode } from '../registry/nodes.ts'
 import { createSnapshots } from '../registry/snapshot.ts'
 import type { Services } from '../services.ts'
 import { clientAddress } from './client-address.ts'
 import { onNotFound } from './errors.ts'
+import { namesEtag } from './etag.ts'
+import { piecesBody } from './pieces-body.ts'
 
 /** What the app and tests may give. */
-export type BootOptions = { attempts?: Attempts; random?: Random }
+export type BootOptions = { attempts?: Attempts; random?: Random; archives?: OverlayArchives; given?: GivenTrees }
 
 /** Seconds that a machine waits before it asks again; which of them is left to chance. */
 const pauses = {
@@ -49,7 +53,9 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
   const attempts = options.attempts ?? openAttempts(services, { random: bytes })
   const overlays = overlaySource(services)
   const scripts = bootScripts({ assets, overlays, rootOf: rootInTime(roots), cluster, url })
-  const archives = overlayArchives({ registry, assets, overlays, cluster, url })
+  const archives = options.archives ?? overlayArchives({ ...services, overlays })
+  const given = options.given ?? givenTrees(services)
+  const nodeOf = nodeByName(registry)
   const snapshots = createSnapshots(registry)
   const isWorthNoting = createSightings()
   const find = knownMachines({ registry, assets, scripts })
@@ -108,13 +114,13 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
     fillScript(script, { node: 'none', mac, attempt: 'none', jitter: seconds(least, most) })
 
   async function attemptFile(c: Context, attempt: OpenAttempt, file: string): Promise<Response> {
-    if (file === 'ticket.cpio') return archive(ticketArchive(await attempts.mint(attempt)))
+    if (file === 'ticket.cpio') return archive(whole(ticketArchive(await attempts.mint(attempt))))
     if (file === 'system.cpio' || file === 'runtime.cpio') return overlayFile(c, attempt, file)
     if (file !== 'beacon') return onNotFound(c)
     const { stage = '', errno = '' } = c.req.query()
     attempts.tell(attempt, 'beacon', { stage: plain(stage), errno: plain(errno) })
     // Not 204: iPXE of 2019 waits for the connection to end when an answer has no length.
-    return archive(new Uint8Array())
+    return archive(whole(new Uint8Array()))
   }
 
   async function overlayFile(
@@ -123,15 +129,16 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
     file: 'system.cpio' | 'runtime.cpio',
   ): Promise<Response> {
     const list = file === 'system.cpio' ? 'system' : 'runtime'
-    const { bytes: content, digest } = await archives.ofNode(
-      await getNode(registry, attempt.node),
-      list,
-      await snapshots(),
-    )
+    // The revision is read first: a node that is read later is never older than it.
+    const snapshot = await snapshots()
+    const node = await nodeOf(attempt.node)
+    if (!node) throw unknownNode(attempt.node)
+    const { digest, tree, ...content } = await archives.bootArchive(node, list, snapshot)
+    given.open(tree)
     const etag = `"${digest}"`
     const headers = { ETag: etag }
-    const unchanged = matches(c.req.header('if-none-match'), etag)
-    attempts.tell(attempt, 'overlay', { list, digest, size: content.length, unchanged })
+    const unchanged = namesEtag(c.req.header('if-none-match'), etag)
+    attempts.tell(attempt, 'overlay', { list, digest, size: content.size, unchanged })
     if (unchanged) return new Response(null, { status: 304, headers: { ...headers, 'Cache-Control': 'no-store' } })
     return archive(content, headers)
   }
@@ -167,16 +174,14 @@ const send = ({ text, size }: ScriptText): Response =>
     },
   })
 
-const archive = (bytes: Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}): Response =>
-  new Response(bytes, {
+const whole = (bytes: Uint8Array<ArrayBuffer>): Pieces => ({ size: bytes.length, pieces: [bytes] })
+
+const archive = (content: Pieces, headers: Record<string, string> = {}): Response =>
+  new Response(piecesBody(content), {
     headers: {
       'Content-Type': 'application/octet-stream',
-      'Content-Length': String(bytes.length),
+      'Content-Length': String(content.size),
       'Cache-Control': 'no-store',
       ...headers,
     },
   })
-
-/** `If-None-Match` names the ETag; the comparison is weak (RFC 9110 §13.1.2). */
-const matches = (header: string | undefined, etag: string): boolean =>
-  (header ?? '').split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag)

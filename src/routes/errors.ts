@@ -15,7 +15,7 @@ export const onError =
     c.header('X-Request-Id', id)
     const refusal = refusalOf(error)
     // Whoever asked can do something about it, and whoever runs the disk must know as well.
-    if (refusal?.code === 'BLOB_CORRUPT') log('error', refusal.message, { id, faults: refusal.faults })
+    if (refusal && isEverybodys(refusal)) log('error', refusal.message, { id, faults: refusal.faults })
     if (refusal) return answer(c, refusal)
     log('error', 'a request failed', { id, method: c.req.method, path: c.req.path, error: causesOf(error) })
     return answer(c, new AppError('INTERNAL', `this is Muster's own fault: its log has more under ${id}`))
@@ -57,10 +57,12 @@ const challenges: { [code in AppError['code']]?: string } = {
   TOKEN_SCOPE: 'Bearer realm="muster", error="insufficient_scope"',
 }
 
+/** Faults of ours that are told whole: what is in the way out is no secret. */
+const isEverybodys = ({ code }: AppError): boolean => code === 'BLOB_CORRUPT' || code === 'SECRET_LOCKED'
+
 /** The error as something to tell the caller, or `undefined` when it is none of the caller's business. */
 function refusalOf(error: unknown): AppError | undefined {
-  if (error instanceof AppError)
-    return statusOf[error.code] === 500 && error.code !== 'BLOB_CORRUPT' ? undefined : error
+  if (error instanceof AppError) return statusOf[error.code] === 500 && !isEverybodys(error) ? undefined : error
   // Hono's own refusals: a body that is no JSON, a media type that the route does not take.
   if (error instanceof HTTPException && error.status < 500)
     return new AppError(

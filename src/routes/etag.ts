@@ -20,13 +20,16 @@ export function ifMatch(c: Context): number | '*' | undefined {
   return Number(number)
 }
 
-/** Answers 304 to a GET whose answer has an ETag that the caller named. The comparison is weak (RFC 9110 §13.1.2). */
+/** Whether `If-None-Match` names an ETag; the comparison is weak (RFC 9110 §13.1.2). */
+export const namesEtag = (header: string | undefined, etag: string): boolean =>
+  (header ?? '').split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag)
+
+/** Answers 304 to a GET whose answer has an ETag that the caller named. */
 export const notModified: MiddlewareHandler = async (c, next) => {
   await next()
   const wanted = c.req.header('if-none-match')
   const etag = c.res.headers.get('etag')
   if (wanted === undefined || etag === null || c.res.status !== 200) return
   if (c.req.method !== 'GET' && c.req.method !== 'HEAD') return
-  const tags = wanted.split(',').map((tag) => tag.trim().replace(/^W\//, ''))
-  if (tags.includes('*') || tags.includes(etag)) c.res = new Response(null, { status: 304 }) // hono keeps the headers
+  if (namesEtag(wanted, etag)) c.res = new Response(null, { status: 304 }) // hono keeps the headers
 }

@@ -1,44 +1,39 @@
 /** `/api/overlays`: the files that nodes get beside their image, shipped and pushed. */
 import { createRoute, z } from '@hono/zod-openapi'
-import { overlayArchives } from '../boot/archives.ts'
+import type { Context } from 'hono'
+import { includes } from '../auth/tokens.ts'
+import { bootDefaults } from '../boot/defaults.ts'
 import { AppError } from '../errors.ts'
+import { getOverlayVersion, overlayDirectory } from '../overlays/directory.ts'
 import type { LayeredOverlay } from '../overlays/layers.ts'
-import { parseOverlay, type SourceFile } from '../overlays/parse.ts'
-import { type OverlayListing, overlaySource, shippedFiles } from '../overlays/store.ts'
-import { getNode } from '../registry/nodes.ts'
+import type { OverlayListing, OverlaySource } from '../overlays/store.ts'
 import {
-  deleteOverlay,
+  currentOverlayVersions,
   findOverlay,
   listOverlayVersions,
-  type OverlayVersion,
-  overlayFiles,
-  pushOverlay,
+  overlayUseCounts,
+  overlayUsers,
 } from '../registry/overlays.ts'
-import { createSnapshots } from '../registry/snapshot.ts'
 import type { Services } from '../services.ts'
 import { apiRoutes } from './api-routes.ts'
-import { editorOf, editQuery } from './editor.ts'
-import { etagOf, ifMatch } from './etag.ts'
+import { etagOf } from './etag.ts'
+import type { ApiEnv } from './guard.ts'
 import {
+  directoryFileSchema,
+  directoryQuery,
   entriesOf,
   entryBody,
   headOf,
   listedOverlaySchema,
+  overlayBodyLimit,
   overlaySchema,
   overlayVersionBody,
   overlayVersionSchema,
-  pushedSchema,
-  renderedBody,
-  renderedFileSchema,
+  secretsIn,
   sourceFileBody,
-  sourceFileOf,
-  sourceFileSchema,
   versionQuery,
 } from './overlay-schemas.ts'
-import { json, jsonRequest, nameParam, refusals } from './schemas.ts'
-
-/** What base64 makes of an overlay of the greatest size, and the rest of the document. */
-const pushLimit = 32 * 1024 * 1024
+import { json, nameParam, refusals } from './schemas.ts'
 
 const list = createRoute({
   method: 'get',
@@ -59,9 +54,10 @@ const readFiles = createRoute({
   method: 'get',
   path: '/{name}/files',
   summary: "Get an overlay's directory, as it can be pushed again",
-  description: "The site's version where there is one, else the shipped files. To the letter.",
-  request: { params: nameParam, query: versionQuery },
-  responses: { 200: json(z.array(sourceFileSchema), 'The files'), ...refusals('OVERLAY_UNKNOWN') },
+  description:
+    "The site's version where there is one, else the shipped files. To the letter, so that one with files that are themselves secrets needs a token that may edit.",
+  request: { params: nameParam, query: directoryQuery },
+  responses: { 200: json(z.array(directoryFileSchema), 'The files'), ...refusals('OVERLAY_UNKNOWN', 'TOKEN_SCOPE') },
 })
 
 const readVersions = createRoute({
@@ -75,140 +71,85 @@ const readVersions = createRoute({
   },
 })
 
-const push = createRoute({
-  method: 'put',
-  path: '/{name}',
-  summary: 'Push an overlay: its directory becomes a new version',
-  description: 'The content of the current version again makes no new one. At most 32 MiB.',
-  request: {
-    params: nameParam,
-    query: editQuery,
-    body: jsonRequest(
-      z.strictObject({ files: z.array(sourceFileSchema), message: editQuery.shape.message }).openapi('OverlayPush'),
-      'Every file of the directory',
-    ),
-  },
-  responses: {
-    200: json(pushedSchema, 'The current version has this content already'),
-    201: json(pushedSchema, 'The version, created'),
-    ...refusals('NAME_INVALID', 'OVERLAY_INVALID', 'TEMPLATE_INVALID', 'BODY_TOO_LARGE', 'REVISION_CONFLICT'),
-  },
-})
-
-const remove = createRoute({
-  method: 'delete',
-  path: '/{name}',
-  summary: 'Delete a pushed overlay with its versions; a shipped one of that name comes into view again',
-  request: { params: nameParam, query: editQuery },
-  responses: {
-    204: { description: 'It is gone' },
-    ...refusals('OVERLAY_UNKNOWN', 'OVERLAY_USED', 'REVISION_CONFLICT'),
-  },
-})
-
-const render = createRoute({
-  method: 'get',
-  path: '/{name}/render',
-  summary: 'Render an overlay for a node, without booting it',
-  request: {
-    params: nameParam,
-    query: z.object({
-      node: z.string().openapi({ example: 'n001' }),
-      path: z.string().optional().openapi({ description: 'Only this file', example: '/etc/hosts' }),
-    }),
-  },
-  responses: {
-    200: json(z.array(renderedFileSchema), 'The files as the node would get them from this overlay'),
-    ...refusals(
-      'OVERLAY_UNKNOWN',
-      'NODE_UNKNOWN',
-      'IMAGE_UNKNOWN',
-      'PLAN_IMPOSSIBLE',
-      'TEMPLATE_INVALID',
-      'OVERLAY_INVALID',
-    ),
-  },
-})
+/** Nodes that an overlay names as its users. */
+const usersTold = 100
 
 /** Mounted at `/api/overlays`. */
-export const overlayRoutes = (services: Services) => {
-  const { registry, assets } = services
-  const overlays = overlaySource(services)
-  const archives = overlayArchives({ ...services, overlays })
-  const snapshots = createSnapshots(registry)
+export const overlayRoutes = (services: Services, { overlays }: { overlays: OverlaySource }) => {
+  const { registry } = services
 
   const getOverlay = async (name: string): Promise<LayeredOverlay> => {
     const overlay = await overlays.find(name)
-    if (!overlay) throw unknownOverlay(name)
+    if (!overlay) throw new AppError('OVERLAY_UNKNOWN', `no overlay ${name}`)
     return overlay
   }
 
   /** A shipped overlay that an admin has edited badly must not hide the others: its fault is its description. */
-  const listed = async ({ name, site }: OverlayListing): Promise<z.infer<typeof listedOverlaySchema>> => {
+  const listed = async ({ name, site }: OverlayListing) => {
     try {
       const overlay = await getOverlay(name)
-      return { ...headOf(overlay), files: entriesOf(overlay).length }
+      return { ...headOf(overlay), files: entriesOf(overlay).length, digest: overlay.digest }
     } catch (error) {
       if (!(error instanceof AppError)) throw error
-      return {
-        name,
-        origin: site ? 'both' : 'shipped',
-        version: site?.version ?? null,
-        description: error.message,
-        files: 0,
-      }
+      const origin = site ? ('both' as const) : ('shipped' as const)
+      return { name, origin, version: site?.version ?? null, description: error.message, files: 0, digest: null }
     }
   }
 
-  const getVersion = async (name: string, number: number): Promise<OverlayVersion> => {
-    const version = (await listOverlayVersions(registry, name)).find((one) => one.number === number)
-    if (!version) throw new AppError('OVERLAY_UNKNOWN', `overlay ${name} has no version ${number}`)
-    return version
-  }
+  const usedBy = async (name: string) => ({
+    byDefault: [...bootDefaults.overlays.system, ...bootDefaults.overlays.runtime].some((one) => one === name),
+    ...(await overlayUsers(registry, name, usersTold)),
+  })
 
-  const directoryOf = async (version: OverlayVersion): Promise<SourceFile[]> => {
-    const digests = version.sources.flatMap((file) => ('digest' in file ? [file.digest] : []))
-    const contents = await overlayFiles(registry, digests)
-    return version.sources.map(({ path, executable, ...file }) => {
-      if ('link' in file) return { path, executable, content: new Uint8Array(), link: file.link }
-      const content = contents.get(file.digest)
-      if (!content) throw new Error(`${path} of overlay ${version.overlay}: its content ${file.digest} is gone`)
-      return { path, executable, content }
-    })
-  }
-
-  return apiRoutes({ bodyLimit: pushLimit })
+  return apiRoutes({ bodyLimit: overlayBodyLimit })
     .openapi(list, async (c) => {
-      const items = await Promise.all((await overlays.list()).map(listed))
+      const [listings, counts, versions] = await Promise.all([
+        overlays.list(),
+        overlayUseCounts(registry),
+        currentOverlayVersions(registry),
+      ])
+      const gits = new Map(versions.map(({ overlay, git }) => [overlay, git]))
+      const items = await Promise.all(
+        listings.map(async (listing) => ({
+          ...(await listed(listing)),
+          git: gits.get(listing.name) ?? null,
+          ...(counts.get(listing.name) ?? { profiles: 0, nodes: 0 }),
+        })),
+      )
       return c.json(items, 200)
     })
     .openapi(read, async (c) => {
       const { name } = c.req.valid('param')
       const { version: number } = c.req.valid('query')
       if (number !== undefined) {
-        const version = await getVersion(name, number)
-        const { manifest, ...rest } = version
+        const version = await getOverlayVersion(registry, name, number)
+        const { manifest } = version
         const head = { name, origin: 'site' as const, version: number, description: manifest.description ?? null }
         const entries = manifest.entries.map(entryBody)
-        const { number: _number, ...made } = overlayVersionBody({ ...rest, manifest })
-        return c.json({ ...head, ...made, entries }, 200)
+        const { number: _number, ...made } = overlayVersionBody(version)
+        return c.json({ ...head, ...made, entries, secrets: manifest.secrets ?? {}, usedBy: await usedBy(name) }, 200)
       }
-      const [overlay, row] = await Promise.all([getOverlay(name), findOverlay(registry, name)])
-      const head = headOf(overlay)
-      const entries = entriesOf(overlay).map(entryBody)
-      if (!row) return c.json({ ...head, digest: overlay.digest, entries }, 200)
-      const { message, author, createdAt } = overlayVersionBody(await getVersion(name, row.current))
+      const [overlay, row, users] = await Promise.all([getOverlay(name), findOverlay(registry, name), usedBy(name)])
+      const common = { entries: entriesOf(overlay).map(entryBody), secrets: secretsIn(overlay), usedBy: users }
+      const head = { ...headOf(overlay), digest: overlay.digest, ...common }
+      if (!row) return c.json(head, 200)
+      const version = await getOverlayVersion(registry, name, row.current)
+      const { message, author, createdAt, git } = overlayVersionBody(version)
       // Changes of shipped files change the overlay too, so its digest belongs into no If-Match: the row's revision does.
       c.header('ETag', etagOf(row.revision))
-      return c.json({ ...head, digest: overlay.digest, entries, message, author, createdAt }, 200)
+      return c.json({ ...head, message, author, createdAt, git }, 200)
     })
     .openapi(readFiles, async (c) => {
       const { name } = c.req.valid('param')
-      const number = c.req.valid('query').version ?? (await findOverlay(registry, name))?.current
-      const files =
-        number === undefined ? await shippedFiles(assets, name) : await directoryOf(await getVersion(name, number))
-      if (files.length === 0 && number === undefined) throw unknownOverlay(name)
-      return c.json(files.map(sourceFileBody), 200)
+      const { files, private: secret } = await overlayDirectory(services, name, c.req.valid('query').version)
+      checkPrivate(c, secret)
+      return c.json(
+        files.map((file) => ({
+          ...sourceFileBody(file),
+          ...(secret.includes(file.path) && { private: true as const }),
+        })),
+        200,
+      )
     })
     .openapi(readVersions, async (c) => {
       const { name } = c.req.valid('param')
@@ -216,35 +157,14 @@ export const overlayRoutes = (services: Services) => {
       if (versions.length === 0) await getOverlay(name)
       return c.json(versions.map(overlayVersionBody), 200)
     })
-    .openapi(push, async (c) => {
-      const { name } = c.req.valid('param')
-      const { files, message } = c.req.valid('json')
-      const editor = editorOf(c, services)
-      const { manifest, sources, contents } = await parseOverlay(name, files.map(sourceFileOf))
-      const { revision, version, created } = await pushOverlay(
-        registry,
-        { ...editor, message: message ?? editor.message },
-        { name, manifest, sources, contents, expected: ifMatch(c) },
-      )
-      c.header('X-Revision', String(revision))
-      c.header('ETag', etagOf(version.revision))
-      const pushed = { name, version: version.number, digest: version.digest, created }
-      return created ? c.json(pushed, 201) : c.json(pushed, 200)
-    })
-    .openapi(remove, async (c) => {
-      const { name } = c.req.valid('param')
-      const shadows = (await shippedFiles(assets, name)).length > 0
-      const { revision } = await deleteOverlay(registry, editorOf(c, services), name, { shadows, expected: ifMatch(c) })
-      c.header('X-Revision', String(revision))
-      return c.body(null, 204)
-    })
-    .openapi(render, async (c) => {
-      const { name } = c.req.valid('param')
-      const { node, path } = c.req.valid('query')
-      await getOverlay(name)
-      const files = await archives.filesOf(await getNode(registry, node), name, await snapshots())
-      return c.json(files.filter((file) => path === undefined || file.path === path).map(renderedBody), 200)
-    })
 }
 
-const unknownOverlay = (name: string): AppError => new AppError('OVERLAY_UNKNOWN', `no overlay ${name}`)
+/** Files that are secrets themselves are shown to those who could have pushed them. Throws `TOKEN_SCOPE`. */
+function checkPrivate(c: Context<ApiEnv>, [secret]: readonly string[]): void {
+  const bearer = c.get('bearer')
+  if (secret === undefined || includes(bearer.scope, 'edit')) return
+  throw new AppError(
+    'TOKEN_SCOPE',
+    `token ${bearer.name} may ${bearer.scope}, and ${secret} is private: this needs edit`,
+  )
+}

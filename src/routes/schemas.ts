@@ -70,7 +70,7 @@ export const memberPatch = z
 /** What an edit changes of one thing. */
 const changeSchema = z
   .object({
-    noun: z.enum(['node', 'profile', 'image', 'rollout', 'overlay', 'token']),
+    noun: z.enum(['node', 'profile', 'image', 'rollout', 'overlay', 'secret', 'token']),
     name: z.string(),
     before: jsonValue('The document before, null for what was made'),
     after: jsonValue('The document after, null for what was deleted'),
