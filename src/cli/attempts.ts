@@ -56,11 +56,15 @@ function detailText(detail: unknown): string {
       if (typeof value === 'number' && key === 'uptime') return `uptime ${value} s`
       if (typeof value === 'boolean') return value ? key : ''
       if (key === 'digest') return shortDigest(String(value))
+      if (typeof value === 'string' && /^(?:sha256:)?[0-9a-f]{64}$/.test(value)) return `${key} ${enoughOf(value)}`
       return `${key} ${valueText(value)}`
     })
     .filter((text) => text !== '')
     .join(', ')
 }
+
+/** Enough to tell two apart: of a digest with its algorithm, or of its digits alone. */
+const enoughOf = (digest: string): string => (digest.includes(':') ? shortDigest(digest) : digest.slice(0, 12))
 
 /** What a digest is in the plan of the attempt: `kernel`, `root`; a digest that is not in it stays one. */
 function blobNames(plan: unknown): (digest: string) => string {

@@ -113,7 +113,7 @@ _muster() {
   case $key in
 ${cases(program)}
   esac
-  case $previous in --profile|--image) noun=\${previous#--} ;; esac
+  case $previous in --node|--profile|--image) noun=\${previous#--} ;; esac
   if [ "$noun" = image ] && [ -n "$image" ]; then
     list=$(muster __complete version "$image" 2>/dev/null)
   elif [ -n "$noun" ] && [ "\${word#-}" = "$word" ]; then
@@ -136,7 +136,7 @@ _muster() {
   (( CURRENT >= 3 )) && key="\${words[2]} "
   (( CURRENT >= 4 )) && key="\${words[2]} \${words[3]}"
   _muster_table "$key"
-  case $previous in (--profile|--image) noun=\${previous#--} ;; esac
+  case $previous in (--node|--profile|--image) noun=\${previous#--} ;; esac
   if [[ $noun == image && $word == *@* ]]; then
     found=(\${(f)"$(muster __complete version "\${word%%@*}" 2>/dev/null)"})
     found=("\${word%%@*}"@$^found)

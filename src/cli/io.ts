@@ -10,8 +10,8 @@ export type Sink = {
   columns?: number
 }
 
-/** Where answers and image archives come from. */
-export type Source = NodeJS.ReadableStream & { isTTY?: boolean }
+/** Where answers and image archives come from; a terminal can be told to hand over each key and show none. */
+export type Source = NodeJS.ReadableStream & { isTTY?: boolean; setRawMode?(raw: boolean): unknown }
 
 /** What a command is given instead of the process. */
 export type Io = {

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { answer, segment } from './client.ts'
 import { compressNames } from './compress.ts'
 import { confirmChanges, counted } from './confirm.ts'
+import { driftCommand } from './drift.ts'
 import { explanationHead, explanationRow } from './explain.ts'
 import { historyLines } from './history.ts'
 import type { Io } from './io.ts'
@@ -81,11 +82,14 @@ export function nodeCommands(program: Command, io: Io): void {
     const session = await open(io, remove)
     const { $delete } = session.api.client.api.nodes
     const plan = await answer($delete({ query: { select, dryRun: 'true', ...session.why } }))
-    const question = (count: number) => `Delete ${counted(count, 'node')}?`
+    // Not the number of changes: secrets go with their nodes.
+    const question = () => `Delete ${counted(plan.nodes.length, 'node')}?`
     if (!(await confirmChanges(session, plan, question))) return
     const done = await answer($delete({ query: { select, expect: String(plan.revision), ...session.why } }))
     show(session, done, ({ nodes, revision }) => [`deleted ${counted(nodes.length, 'node')}, revision ${revision}`])
   })
+
+  driftCommand(node, io, selectorHelp)
 
   const history = verb(node, 'history', 'Show what was changed of a node, when and by whom, newest first')
   history.argument('<name>', 'node').option('--limit <count>', 'at most so many revisions')

@@ -4,7 +4,14 @@ import { dirname, join } from 'node:path'
 import { AppError } from '../errors.ts'
 
 /** One file or link of an overlay on the wire. Paths are relative to the overlay's directory; content is base64. */
-export type OverlayFile = { path: string; content: string; executable?: boolean | undefined; link?: string | undefined }
+export type OverlayFile = {
+  path: string
+  content: string
+  executable?: boolean | undefined
+  link?: string | undefined
+  /** Its content is itself a secret: not to be shown. */
+  private?: true | undefined
+}
 
 /** Every file and symbolic link below a directory, sorted by path. Throws for what is neither. */
 export async function readOverlay(directory: string): Promise<OverlayFile[]> {
@@ -53,21 +60,9 @@ export async function writeOverlay(directory: string, files: readonly OverlayFil
   }
 }
 
-/** Lines that say what a push changes: `+ files/etc/motd`, `~` for another content, mode or target, `-`. Pure. */
-export function overlayChanges(before: readonly OverlayFile[], after: readonly OverlayFile[]): string[] {
-  const [was, is] = [byPath(before), byPath(after)]
-  return [...new Set([...was.keys(), ...is.keys()])].sort().flatMap((path) => {
-    const [old, wanted] = [was.get(path), is.get(path)]
-    if (old === wanted) return []
-    return [`${old === undefined ? '+' : wanted === undefined ? '-' : '~'} ${path}`]
-  })
-}
-
-const byPath = (files: readonly OverlayFile[]): Map<string, string> =>
-  new Map(files.map((file) => [file.path, identity(file)]))
-
-const identity = ({ content, executable, link }: OverlayFile): string =>
-  JSON.stringify(link === undefined ? [content, executable === true] : [link])
+/** The files, those of the named paths marked as secrets. */
+export const marked = (files: readonly OverlayFile[], secret: readonly string[]): OverlayFile[] =>
+  files.map((file) => (secret.includes(file.path) ? { ...file, private: true } : file))
 
 const isInside = (path: string): boolean =>
   path !== '' && !path.includes('\0') && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')

@@ -1,7 +1,8 @@
 /** A boot plan as text: each thing that the node would get, and whose setting asked for it. Pure. */
+import { agoText } from './drift-table.ts'
 import type { Explanation } from './explain.ts'
 import type { Part } from './io.ts'
-import { bytesText, isMap, shortDigest, table } from './table.ts'
+import { bytesText, isMap, shortDigest, table, timeText } from './table.ts'
 
 /** A blob or an archive. */
 type Sized = { digest: string; size: number }
@@ -25,6 +26,19 @@ export type Boot = {
   explain: Explanation[]
   archives: { system: Sized; runtime: Sized; root: (Sized & { unpackedSize: number; warnings: string[] }) | null }
   url: string
+  client: Client | null
+}
+
+/** What the node's client says. */
+type Client = {
+  readyAt: string | null
+  heardSecondsAgo: number
+  memTotalKiB: number | null
+  memAvailableKiB: number | null
+  rootKind: string | null
+  rootSizeKiB: number | null
+  rootUsedKiB: number | null
+  failure: string | null
 }
 
 /** Settings that members have of their own, by origin: `profile:gpu`, `node:n001`. */
@@ -39,8 +53,8 @@ export const ownersIn = ({ explain }: Pick<Boot, 'explain'>): string[] => {
   return [...new Set(origins)].filter((origin) => origin.includes(':'))
 }
 
-/** A head line, a table of what and from whom, and the warnings. */
-export function planLines({ plan, explain, archives, url }: Boot, owners: Owners): (string | Part[])[] {
+/** A head line, a table of what and from whom, the warnings, and how the node is now. */
+export function planLines({ plan, explain, archives, url, client }: Boot, owners: Owners): (string | Part[])[] {
   const { image, kernel, root, overlays } = plan
   const originsOf = (field: string) => explain.find((found) => found.field === field)?.from
   const from = (field: string) => originsOf(field)?.join(', ') ?? 'default'
@@ -83,6 +97,26 @@ export function planLines({ plan, explain, archives, url }: Boot, owners: Owners
       { text: 'warning: ', look: 'yellow' },
       warning,
     ]),
+    ...(client ? clientLines(client) : []),
+  ]
+}
+
+/** How the node is now: one line, and another one for what went wrong. */
+function clientLines(client: Client): Part[][] {
+  const { readyAt, heardSecondsAgo, memTotalKiB, memAvailableKiB, rootKind, rootSizeKiB, rootUsedKiB, failure } = client
+  const amount = (kib: number) => bytesText(kib * 1024)
+  const of = (whole: number | null) => (whole === null ? '' : ` of ${amount(whole)}`)
+  const parts = [
+    readyAt === null ? 'not ready yet' : `ready since ${timeText(readyAt)}`,
+    ...(memAvailableKiB === null ? [] : [`memory ${amount(memAvailableKiB)}${of(memTotalKiB)} available`]),
+    ...(rootUsedKiB === null
+      ? []
+      : [`root ${rootKind === null ? '' : `${rootKind} `}${amount(rootUsedKiB)}${of(rootSizeKiB)} used`]),
+    `heard of ${agoText(heardSecondsAgo)}`,
+  ]
+  return [
+    [{ text: 'now: ', look: 'bold' }, parts.join(', ')],
+    ...(failure === null ? [] : [[{ text: 'failure: ', look: 'red' }, failure] satisfies Part[]]),
   ]
 }
 

@@ -11,6 +11,7 @@ import { printable } from './plain.ts'
 import { profileCommands } from './profile.ts'
 import { referenceCommand } from './reference.ts'
 import { rolloutCommands } from './rollout.ts'
+import { secretCommands } from './secret.ts'
 import { serveCommand } from './serve-command.ts'
 import { withGlobalOptions } from './session.ts'
 import { tokenCommands } from './token.ts'
@@ -39,6 +40,7 @@ export function createProgram(io: Io): Command {
   overlayCommands(program, io)
   bootCommands(program, io)
   discoveredCommands(program, io)
+  secretCommands(program, io)
   tokenCommands(program, io)
   completionCommands(program, io)
   versionCommand(program, io)

@@ -12,7 +12,7 @@ export async function cluster(): Promise<TestApp> {
   const app = await testApp()
   await addImage(app, 'rocky9')
   const { version } = await addImage(app, 'rocky9', 'rocky9 with fixes')
-  await app.call('PUT', '/api/overlays/motd', {
+  await app.call('PUT', '/api/overlays/greeting', {
     body: {
       files: [
         { path: 'overlay.yaml', content: base64('description: greets whoever logs in\n') },
@@ -26,7 +26,7 @@ export async function cluster(): Promise<TestApp> {
       settings: {
         image: 'rocky9',
         kernel: { args: ['quiet'] },
-        overlays: { system: ['motd'] },
+        overlays: { system: ['greeting'], runtime: [] },
         description: 'what all nodes have',
       },
     },

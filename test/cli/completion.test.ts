@@ -49,7 +49,7 @@ describe('bash completion', () => {
     ['versions of an image', ['image', 'show', 'rocky9', '@'], ['@2', '@1', '@tested']],
     ['versions as they are typed', ['image', 'set-current', 'rocky9', '@', 't'], ['@tested']],
     ['versions after --image', ['node', 'set', 'n001', '--image', 'rocky9', '@', '2'], ['@2']],
-    ['overlays', ['overlay', 'pull', 'mo'], ['motd']],
+    ['overlays', ['overlay', 'pull', 'gre'], ['greeting']],
     ['shells', ['completion', 'z'], ['zsh']],
   ])('knows %s', (_name, words, expected) => {
     expect(offered(...words)).toEqual(expected)

@@ -74,7 +74,7 @@ describe('an edit', () => {
     ['image tag rocky9@1 old', 'PUT', '/api/images/rocky9/tags/tested', { version: 2 }],
     ['image rename rocky9 el9', 'PATCH', '/api/images/rocky9', { current: 1 }],
     ['image delete rocky9@1', 'PUT', '/api/images/rocky9/tags/tested', { version: 2 }],
-    ['overlay delete motd', 'PUT', '/api/overlays/motd', { files: [{ path: 'files/a', content: '' }] }],
+    ['overlay delete greeting', 'PUT', '/api/overlays/greeting', { files: [{ path: 'files/a', content: '' }] }],
   ])('is not done when something slips in after the diff: %s', async (edit, method, path, body) => {
     let slipped = -1
     const { code, err } = await go(`${edit} -y`, {
@@ -184,27 +184,27 @@ describe('image', () => {
 describe('overlay', () => {
   it('pull, change and push make the next version, and tell what changed', async () => {
     const folder = await emptyDirectory()
-    expect((await go('overlay pull motd', { cwd: folder })).out).toBe('wrote 2 files to motd\n')
-    expect(await readFile(join(folder, 'motd/files/etc/motd.mustache'), 'utf8')).toBe('Welcome to {{node.name}}\n')
-    expect((await go('overlay push motd', { cwd: folder })).out).toBe(
-      'nothing to change: motd is this already, version 1\n',
+    expect((await go('overlay pull greeting', { cwd: folder })).out).toBe('wrote 2 files to greeting\n')
+    expect(await readFile(join(folder, 'greeting/files/etc/motd.mustache'), 'utf8')).toBe('Welcome to {{node.name}}\n')
+    expect((await go('overlay push greeting', { cwd: folder })).out).toBe(
+      'nothing to change: greeting is this already, version 1\n',
     )
 
-    await writeFile(join(folder, 'motd/files/etc/motd.mustache'), 'Hello {{node.name}}\n')
-    await mkdir(join(folder, 'motd/files/usr/bin'), { recursive: true })
-    await writeFile(join(folder, 'motd/files/usr/bin/hello'), '#!/bin/sh\n', { mode: 0o755 })
-    await symlink('hello', join(folder, 'motd/files/usr/bin/hi'))
-    expect(await go('overlay push motd -m greeting', { cwd: folder, types: 'y\n' })).toEqual({
-      code: 0,
-      out: 'motd\n  ~ files/etc/motd.mustache\n  + files/usr/bin/hello\n  + files/usr/bin/hi\npushed motd, version 2\n',
-      err: 'Push overlay motd? [y/N] ',
-    })
-    expect((await go('overlay show motd')).out).toContain('/usr/bin/hi -> hello')
-    expect((await go('overlay versions motd')).out).toMatch(/^2 .* greeting$/m)
-    expect((await go('overlay show motd --version 1')).out).not.toContain('hi')
+    await writeFile(join(folder, 'greeting/files/etc/motd.mustache'), 'Hello {{node.name}}\n')
+    await mkdir(join(folder, 'greeting/files/usr/bin'), { recursive: true })
+    await writeFile(join(folder, 'greeting/files/usr/bin/hello'), '#!/bin/sh\n', { mode: 0o755 })
+    await symlink('hello', join(folder, 'greeting/files/usr/bin/hi'))
+    const { code, out, err } = await go('overlay push greeting -m warmer', { cwd: folder, types: 'y\n' })
+    expect([code, err]).toEqual([0, 'Push overlay greeting? [y/N] '])
+    await expect(`$ muster overlay push greeting -m warmer\n${out}`).toMatchFileSnapshot(
+      '../golden/cli/overlay-push.txt',
+    )
+    expect((await go('overlay show greeting')).out).toContain('/usr/bin/hi -> hello')
+    expect((await go('overlay versions greeting')).out).toMatch(/^2 .* warmer$/m)
+    expect((await go('overlay show greeting --version 1')).out).not.toContain('hi')
 
-    expect((await go('overlay pull motd again --version 1', { cwd: folder })).out).toBe('wrote 2 files to again\n')
-    expect((await go('overlay pull motd again', { cwd: folder })).err).toMatch(
+    expect((await go('overlay pull greeting again --version 1', { cwd: folder })).out).toBe('wrote 2 files to again\n')
+    expect((await go('overlay pull greeting again', { cwd: folder })).err).toMatch(
       /is not empty: name another directory\n$/,
     )
   })
@@ -214,8 +214,8 @@ describe('overlay', () => {
     await mkdir(join(folder, 'files/etc'), { recursive: true })
     await writeFile(join(folder, 'overlay.yaml'), 'description: greets whoever logs in\n')
     await writeFile(join(folder, 'files/etc/motd.mustache'), 'Welcome to {{node.name}}\n')
-    expect((await muster(app, ['overlay', 'push', folder, 'motd', '-y'])).out).toBe(
-      'nothing to change: motd is this already, version 1\n',
+    expect((await muster(app, ['overlay', 'push', folder, 'greeting', '-y'])).out).toBe(
+      'nothing to change: greeting is this already, version 1\n',
     )
   })
 
@@ -223,11 +223,11 @@ describe('overlay', () => {
     const folder = await emptyDirectory()
     await mkdir(join(folder, 'files'))
     await writeFile(join(folder, 'files/issue'), 'hi\n')
-    expect((await muster(app, ['overlay', 'push', folder, 'issue', '-y'])).out).toBe(
-      'issue (new)\n  + files/issue\npushed issue, version 1\n',
+    expect((await muster(app, ['overlay', 'push', folder, 'inscription', '-y'])).out).toMatch(
+      /^inscription \(new\)\n {2}\+ files\/issue\n(?:.*\n)*pushed inscription, version 1\n$/,
     )
     execFileSync('mkfifo', [join(folder, 'files/pipe')])
-    expect(await muster(app, ['overlay', 'push', folder, 'issue', '-y'])).toMatchObject({
+    expect(await muster(app, ['overlay', 'push', folder, 'inscription', '-y'])).toMatchObject({
       code: 1,
       err: expect.stringContaining('files/pipe is neither a file nor a symbolic link'),
     })
@@ -235,12 +235,12 @@ describe('overlay', () => {
 
   it('delete takes the versions of the site away', async () => {
     await go('profile unset default overlays -y')
-    expect(await go('overlay delete motd', { types: 'y\n' })).toEqual({
+    expect(await go('overlay delete greeting', { types: 'y\n' })).toEqual({
       code: 0,
-      out: 'deleted overlay motd\n',
-      err: 'Delete overlay motd with all its versions? [y/N] ',
+      out: 'deleted overlay greeting\n',
+      err: 'Delete overlay greeting with all its versions? [y/N] ',
     })
-    expect((await app.send('GET', '/api/overlays/motd')).status).toBe(404)
+    expect((await app.send('GET', '/api/overlays/greeting')).status).toBe(404)
   })
 })
 

@@ -27,10 +27,13 @@ const looks: [file: string, ...argv: string[]][] = [
   ['image-versions', 'image', 'versions', 'rocky9'],
   ['image-history', 'image', 'history', 'rocky9'],
   ['image-kernels', 'image', 'kernels', 'rocky9'],
-  ['overlay-show', 'overlay', 'show', 'motd'],
-  ['overlay-versions', 'overlay', 'versions', 'motd'],
+  ['overlay-show', 'overlay', 'show', 'greeting'],
+  ['overlay-versions', 'overlay', 'versions', 'greeting'],
   ['overlay-render', 'overlay', 'render', '--node', 'gpu1'],
-  ['overlay-render-file', 'overlay', 'render', '--node', 'gpu1', 'motd', '/etc/motd'],
+  ['overlay-render-file', 'overlay', 'render', '--node', 'gpu1', 'greeting', '/etc/motd'],
+  ['overlay-which', 'overlay', 'which', '--node', 'gpu1', '/etc/motd'],
+  ['overlay-diff', 'overlay', 'diff', 'greeting'],
+  ['overlay-lint', 'overlay', 'lint', 'greeting'],
   ['boot-show', 'boot', 'show', 'gpu1'],
   ['boot-log', 'boot', 'log', 'gpu1'],
   ['discovered-list', 'discovered', 'list'],
@@ -53,8 +56,8 @@ describe('looking', () => {
 
   it('lists the overlays that are shipped and those of the site', async () => {
     const { out } = await muster(app, ['overlay', 'list'])
-    expect(out).toMatch(/^NAME +ORIGIN +VERSION +FILES +DESCRIPTION\n/)
-    expect(out).toMatch(/^motd +site +1 +1 +greets whoever logs in$/m)
+    expect(out).toMatch(/^NAME +ORIGIN +VERSION +FILES +USED BY +DESCRIPTION\n/)
+    expect(out).toMatch(/^greeting +site +1 +1 +1 profile +greets whoever logs in$/m)
     expect(out).toMatch(/^hostname +shipped +- +1 /m)
   })
 

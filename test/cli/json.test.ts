@@ -14,6 +14,7 @@ beforeAll(async () => {
   app = await cluster()
   cwd = await emptyDirectory()
   await writeFile(join(cwd, 'root.tar'), tarOf(basics))
+  await writeFile(join(cwd, 'root.txt'), 'hunter2')
 })
 afterAll(() => app.close())
 
@@ -23,6 +24,7 @@ const looks: [argv: string, path: string][] = [
   ['node list gpu1 --all', '/api/nodes?select=gpu1&effective=true'],
   ['node show gpu1', '/api/nodes/gpu1/effective'],
   ['node explain gpu1 kernel', '/api/nodes/gpu1/explain?field=kernel'],
+  ['node drift n*', '/api/drift?select=n*'],
   ['node history gpu1 --limit 1', '/api/nodes/gpu1/history?limit=1'],
   ['profile list', '/api/profiles'],
   ['profile show gpu', '/api/profiles/gpu'],
@@ -32,13 +34,18 @@ const looks: [argv: string, path: string][] = [
   ['image versions rocky9', '/api/images/rocky9/versions'],
   ['image history rocky9', '/api/images/rocky9/history'],
   ['overlay list', '/api/overlays'],
-  ['overlay show motd', '/api/overlays/motd'],
-  ['overlay versions motd', '/api/overlays/motd/versions'],
-  ['overlay pull motd', '/api/overlays/motd/files'],
-  ['overlay render --node gpu1 motd', '/api/overlays/motd/render?node=gpu1'],
+  ['overlay show greeting', '/api/overlays/greeting'],
+  ['overlay versions greeting', '/api/overlays/greeting/versions'],
+  ['overlay pull greeting', '/api/overlays/greeting/files'],
+  ['overlay render --node gpu1 greeting', '/api/overlays/greeting/render?node=gpu1'],
+  ['overlay render --node gpu1', '/api/overlays/render?node=gpu1'],
+  ['overlay which --node gpu1 /etc/motd', '/api/overlays/which?node=gpu1&path=/etc/motd'],
+  ['overlay lint greeting', '/api/overlays/greeting/lint'],
   ['boot show gpu1', '/api/boot/gpu1'],
   ['boot log gpu1', '/api/boot/gpu1/log'],
   ['discovered list', '/api/discovered'],
+  ['secret list', '/api/secrets'],
+  ['secret list --node gpu1', '/api/secrets?node=gpu1'],
   ['token list', '/api/tokens'],
 ]
 
@@ -78,8 +85,14 @@ const edits: [argv: string, document: unknown][] = [
   ['image prune rocky9 --keep 1', { deleted: [], kept: [], changes: [] }],
   ['image delete wee@1', null],
   ['image delete small', null],
-  ['overlay push motd', { name: 'motd', version: 1, created: false }],
+  ['overlay push greeting', { name: 'greeting', version: 1, created: false }],
+  ['overlay diff greeting', { from: 'nothing', to: 'greeting@1', files: [{ change: 'added' }, { change: 'added' }] }],
+  ['overlay revert greeting 1', { name: 'greeting', version: 1, created: false }],
+  ['overlay render --node gpu1 --diff', { node: 'gpu1', reported: [], unknown: [], files: [{ state: 'new' }] }],
   ['discovered approve 52:54:00:00:00:99 n099', { name: 'n099' }],
+  ['secret set password --node gpu1 --file root.txt', { owner: 'node:gpu1', name: 'password', public: null }],
+  ['secret generate munge --kind random', { owner: 'cluster', name: 'munge', generated: false }],
+  ['secret delete munge', null],
   ['token create ci --scope read', { name: 'ci', scope: 'read', token: expect.any(String) }],
   ['token delete ci', null],
   ['boot script gpu1', expect.stringMatching(/^#!ipxe\n/)],
@@ -118,7 +131,7 @@ describe('--json', () => {
   it('prints null for what is gone: overlay delete, discovered forget', async () => {
     const own = await cluster()
     await own.call('PATCH', '/api/profiles/default', { body: { settings: { overlays: null } } })
-    for (const argv of ['overlay delete motd', 'discovered forget 52:54:00:00:00:99']) {
+    for (const argv of ['overlay delete greeting', 'discovered forget 52:54:00:00:00:99']) {
       expect(await muster(own, [...argv.split(' '), '-y', '--json'])).toEqual({ code: 0, out: 'null\n', err: '' })
     }
     await own.close()
