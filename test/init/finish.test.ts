@@ -1,26 +1,36 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { asProcessOne, commandFolder, type Ended, type Place, place, run, shells } from './shells.ts'
+import { asProcessOne, commandFolder, type Ended, overlayFiles, type Place, place, run, shells } from './shells.ts'
 
 const processOne = asProcessOne()
 
 type Event = { kind: string; detail: Record<string, unknown> }
 
+const token = `muster_agent_${'0123456789abcdef'.repeat(4)}`
+
+const clientCommands = ['chown', 'cmp', 'cp', 'date', 'ln', 'rmdir', 'sort', 'tar', 'uniq', 'xargs']
+
 let events: Event[]
+let tokens: unknown[]
 let server: Server
 let at: Place
 beforeEach(async () => {
   events = []
+  tokens = []
   server = createServer((request, response) => {
     let body = ''
     request.on('data', (bytes: Buffer) => {
       body += bytes.toString()
     })
     request.on('end', () => {
+      if (request.url === '/self/token')
+        return void response.writeHead(201, { 'content-length': '78' }).end(`${token}\n`)
+      if (request.url !== '/self/events') return void response.writeHead(404).end()
       events.push(JSON.parse(body))
+      tokens.push(request.headers.authorization)
       response.writeHead(204).end()
     })
   })
@@ -53,8 +63,13 @@ const script = (name: string, ...lines: string[]): string => program(`muster/ini
 
 /** Runs /muster/finish as process 1, with the pauses of failures cut short. */
 function finish(shell: string[], limit = 80_000, ...args: string[]): Promise<Ended> {
-  const commands = commandFolder(at, ['curl', 'setfattr', 'mount'])
-  const env = { PATH: `${join(at.folder, 'quick')}:${commands}`, MUSTER: at.muster, MUSTER_RUN: at.run }
+  const commands = commandFolder(at, ['curl', 'setfattr', 'mount', ...clientCommands])
+  const env = {
+    PATH: `${join(at.folder, 'quick')}:${commands}`,
+    MUSTER: at.muster,
+    MUSTER_RUN: at.run,
+    MUSTER_ROOT: at.folder,
+  }
   return run([...(processOne ?? []), ...shell, `${at.muster}/finish`, ...args], env, limit)
 }
 
@@ -74,6 +89,43 @@ describe.skipIf(reason !== '').each(shells)(`finish as process 1 under %s${reaso
     await finish(shell)
     expect(events.map(({ kind }) => kind)).toEqual(['stage', 'ready'])
     expect(existsSync(join(at.run, 'ticket'))).toBe(false)
+  })
+
+  it('exchanges the ticket for a token, and reports with that', async () => {
+    await finish(shell)
+    expect(readFileSync(join(at.run, 'token'), 'utf8')).toBe(`${token}\n`)
+    expect(statSync(join(at.run, 'token')).mode & 0o777).toBe(0o600)
+    expect(tokens).toEqual([`Bearer ${token}`])
+  })
+
+  it('takes away what overlays remove, but nothing that the runtime overlays have', async () => {
+    for (const path of ['etc/gone/deep', 'etc/kept', 'etc/file']) program(path)
+    mkdirSync(join(at.muster, 'overlays'))
+    const removals = ['/etc/gone', '/etc/kept', '/etc/file', '/muster/config', '/etc/../sbin'].map(
+      (path) => `r - - - - - ${path}\n`,
+    )
+    writeFileSync(join(at.muster, 'overlays/system'), `muster-overlay 1\n${removals.join('')}`)
+    writeFileSync(join(at.muster, 'overlays/runtime'), 'muster-overlay 1\nf 0644 0 0 x - /etc/kept\n')
+    const ended = await finish(shell)
+    expect(['gone', 'kept', 'file'].filter((name) => existsSync(join(at.folder, 'etc', name)))).toEqual(['kept'])
+    expect(ended.output).toContain('/muster/config is not taken away')
+    expect(lines(ended).at(-1)).toBe('INIT 1 ')
+  })
+
+  it('says and reports that nothing is there to fetch private files with', async () => {
+    configure({ private: 'yes', init: program('sbin/init', 'echo INIT') })
+    const ended = await finish(shell)
+    expect(ended.output).toContain('add the overlay client')
+    expect(events[0]).toMatchObject({ kind: 'failed', detail: { message: expect.stringContaining('private files') } })
+    expect(lines(ended).at(-1)).toBe('INIT')
+  })
+
+  it('lets the client tell that the node is ready, where there is one', async () => {
+    cpSync(join(overlayFiles, '../../client/files'), at.folder, { recursive: true })
+    configure({ init: program('sbin/init', 'sleep 6', 'echo INIT') })
+    await finish(shell)
+    expect(events.map(({ kind }) => kind)).toContain('ready')
+    expect(events.filter(({ kind }) => kind === 'ready')).toHaveLength(1)
   })
 
   it('leaves the ready report to the unit where init is systemd', async () => {

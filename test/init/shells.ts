@@ -40,6 +40,7 @@ export function place(config: string, ticket = 'ticket-0123456789abcdef'): Place
 
 const plain = [
   'cat',
+  'chmod',
   'cut',
   'df',
   'du',
@@ -47,12 +48,15 @@ const plain = [
   'grep',
   'head',
   'mkdir',
+  'mv',
   'readlink',
   'rm',
   'sed',
   'sleep',
   'stat',
+  'sha256sum',
   'tail',
+  'uname',
   'wc',
 ]
 

@@ -28,15 +28,27 @@ tree_kib() {
   }
 }
 
-# used_kib: the same from the file system's own books, which is cheaper and good enough for a report.
-used_kib() {
+# root_kib COLUMN: of the root file system's own books, 2 its size and 3 what is used; nothing where it keeps none.
+root_kib() {
   _row=$(df -Pk / 2>/dev/null | tail -n 1)
+  _column=$1
   # shellcheck disable=SC2086 # split into columns
   set -- $_row
-  case ${3:-0} in
-    0 | *[!0-9]*) tree_kib ;;
-    *) echo "$3" ;;
+  shift $((_column - 1))
+  case ${1:-0} in
+    0 | *[!0-9]*) ;;
+    *) echo "$1" ;;
   esac
+}
+
+# used_kib: what the root takes; counted where its file system does not.
+used_kib() {
+  _used=$(root_kib 3)
+  if [ -n "$_used" ]; then
+    echo "$_used"
+  else
+    tree_kib
+  fi
 }
 
 # size_kib SIZE: 8G, 512M, 64K, bytes, or a percentage of the memory.

@@ -1,11 +1,11 @@
 # Messages: one line each, on the console and in the kernel's log.
 
-# say TEXT…
+# say TEXT…: not by echo, which in dash takes the backslashes of a unit's name for escapes.
 say() {
-  echo "muster: $*"
+  printf 'muster: %s\n' "$*"
   # Priority 7 (debug): the kernel keeps the line, but does not print it on the console a second time.
   if [ -w /dev/kmsg ] && [ $$ -eq 1 ]; then
-    echo "<7>muster: $*" 2>/dev/null >/dev/kmsg
+    printf '<7>muster: %s\n' "$*" 2>/dev/null >/dev/kmsg
   fi
   return 0
 }
