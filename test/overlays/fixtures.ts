@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { AssetFile, Assets } from '../../src/assets/assets.ts'
+import type { Inputs } from '../../src/overlays/inputs.ts'
 import type { LayeredOverlay } from '../../src/overlays/layers.ts'
 import { parseOverlay, type SourceFile } from '../../src/overlays/parse.ts'
 import type { RenderedFile } from '../../src/overlays/render.ts'
@@ -77,19 +78,45 @@ export const infiniband: NamedSettings = {
 
 export const cluster = [bonded, infiniband, plain]
 
+/** What rendering may ask for, as texts by path or name. */
+export type Given = {
+  image?: Record<string, string>
+  head?: Record<string, string>
+  secrets?: Record<string, string>
+  stamp?: string
+}
+
+/** Inputs that are all at hand. */
+export const inputsOf = (
+  nodes: NamedSettings[],
+  { image = {}, head = {}, secrets = {}, stamp }: Given = {},
+): Inputs => ({
+  nodes: () => nodes,
+  nodesStamp: stamp ?? nodes.map(({ name }) => name).join(' '),
+  imageFile: (path) => bytesOf(image, path),
+  headFile: (path) => bytesOf(head, path),
+  secrets: () => new Map(Object.entries(secrets)),
+})
+
 /** What a view is made of, for one of the nodes. */
-export const inputOf = (node: NamedSettings, nodes: NamedSettings[] = cluster): ViewInput => ({
-  node,
-  image: { name: 'rocky9', version: 3, digest: `sha256:${'a'.repeat(64)}` },
-  kernel: { version: '5.14.0-570.el9.x86_64' },
+export const inputOf = (node: NamedSettings, nodes: NamedSettings[] = cluster, given: Given = {}): ViewInput => ({
+  node: { profiles: ['default'], ...node },
+  image: { name: 'rocky9', version: 3, digest: `sha256:${'a'.repeat(64)}`, architecture: 'x86_64' },
+  kernel: { version: '5.14.0-570.el9.x86_64', args: ['quiet', 'console=ttyS0'] },
   root: { kind: 'tmpfs', size: '50%' },
   init: '/sbin/init',
   onFailure: 'retry',
   runtimeInterval: 60,
   cluster: 'green',
   head: { url: 'http://10.0.0.1:9873' },
-  nodes: () => nodes,
+  private: false,
+  inputs: inputsOf(nodes, given),
 })
+
+function bytesOf(files: Record<string, string>, path: string): Uint8Array<ArrayBuffer> | undefined {
+  const text = Object.hasOwn(files, path) ? files[path] : undefined
+  return text === undefined ? undefined : new TextEncoder().encode(text)
+}
 
 /** A text as the file of an overlay. */
 export const sourceFile = (path: string, text: string, executable = false): SourceFile => ({
@@ -107,17 +134,21 @@ export async function overlayOf(name: string, texts: Record<string, string>): Pr
   return { name, layers: [{ origin: 'shipped', ...parsed }], digest: `sha256:${'0'.repeat(64)}` }
 }
 
-/** A shipped overlay, read from `boot-assets/overlays`. */
-export async function shippedOverlay(name: string): Promise<LayeredOverlay> {
+/** The files of a shipped overlay, read from `boot-assets/overlays`. */
+export function shippedFiles(name: string): SourceFile[] {
   const folder = join(bootAssets, 'overlays', name)
-  const files = walk(folder).map((file): SourceFile => {
+  return walk(folder).map((file): SourceFile => {
     const path = join(folder, file.path)
     if ('link' in file) return { path: file.path, content: new Uint8Array(), executable: false, link: file.link }
     return { path: file.path, content: Uint8Array.from(readFileSync(path)), executable: file.executable }
   })
+}
+
+/** A shipped overlay. */
+export async function shippedOverlay(name: string): Promise<LayeredOverlay> {
   return {
     name,
-    layers: [{ origin: 'shipped', ...(await parseOverlay(name, files)) }],
+    layers: [{ origin: 'shipped', ...(await parseOverlay(name, shippedFiles(name))) }],
     digest: `sha256:${'0'.repeat(64)}`,
   }
 }
@@ -147,7 +178,7 @@ export const printed = (files: RenderedFile[]): string =>
   files
     .map((file) => {
       const head = `--- ${file.path} ${file.mode.toString(8).padStart(4, '0')} ${file.uid}:${file.gid}`
-      if (file.type === 'directory') return `${head} directory\n`
+      if (file.type === 'directory' || file.type === 'removal') return `${head} ${file.type}\n`
       return file.type === 'link' ? `${head} -> ${file.target}\n` : `${head}\n${textOf(file)}`
     })
     .join('')

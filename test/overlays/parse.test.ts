@@ -188,7 +188,7 @@ files:
     [
       'each for a directory',
       'files: { /d/: { each: netdevs } }',
-      /is a directory \(it ends in \/\): it can have mode, owner and when/,
+      /is a directory \(it ends in \/\): it can have mode, owner, when and reload/,
     ],
     [
       'a directory where a file is',
@@ -196,7 +196,11 @@ files:
       /\/f is both a directory \(in overlay.yaml\) and a file/,
     ],
     ['a key twice', 'files:\n  /f: { mode: "0600" }\n  /f: { mode: "0644" }', /line 3: Map keys must be unique/],
-    ['an unknown section', 'file: {}', /file is not known: it has description and files/],
+    [
+      'an unknown section',
+      'file: {}',
+      /file is not known \(did you mean files\?\): it has description, files and secrets/,
+    ],
     ['a list', '- a', /must be a map/],
     ['broken YAML', 'files: {', /line 1: /],
     ['an alias', 'files: { /f: &a { mode: "0600" }, /f2: *a }', /\/f2 must be a map/],

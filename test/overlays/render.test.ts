@@ -2,9 +2,10 @@ import fc from 'fast-check'
 import mustache from 'mustache'
 import { describe, expect, it } from 'vitest'
 import { renderOverlays } from '../../src/overlays/layers.ts'
-import type { RenderMemory } from '../../src/overlays/render.ts'
+import { renderMemory } from '../../src/overlays/memory.ts'
+import { namesIn } from '../../src/overlays/scope.ts'
 import { buildView } from '../../src/overlays/view.ts'
-import { bonded, cluster, inputOf, overlayOf, plain, textOf } from './fixtures.ts'
+import { bonded, cluster, inputOf, inputsOf, overlayOf, plain, textOf } from './fixtures.ts'
 
 /** What one template makes of some data. */
 async function render(template: string, view: Record<string, unknown> = {}): Promise<string> {
@@ -111,6 +112,83 @@ describe('a template', () => {
       expect(await fault(`{{#text}}{{${name}}}{{/text}}`, view)).toMatch('unknown name')
     },
   )
+
+  it.each(['constructor', '__proto__', 'toString', 'toJSON', 'hasOwnProperty', 'then'])(
+    'does not see %s of the view of a node',
+    async (name) => {
+      const overlay = (template: string) => overlayOf('o', { 'files/etc/f.mustache': template })
+      for (const holder of [
+        '',
+        'node.',
+        'netdev.',
+        'primary.',
+        'netdevs.',
+        'settings.',
+        'image.',
+        'users.',
+        'nodes.0.',
+      ]) {
+        const open = await overlay(`{{#${holder}${name}}}seen{{/${holder}${name}}}`)
+        expect(textOf(renderOverlays([open], buildView(inputOf(bonded)))[0])).toBe('')
+        const variable = await overlay(`{{${holder}${name}}}`)
+        expect(() => renderOverlays([variable], buildView(inputOf(bonded)))).toThrow(
+          `unknown name ${holder}${name} in o:`,
+        )
+      }
+    },
+  )
+
+  it('gives text or is refused for any names of the view of a node, and asks for no file outside', async () => {
+    const names = [
+      ...namesIn(buildView(inputOf(bonded))),
+      'name',
+      'ip',
+      'file',
+      '.',
+      'nodes.0.primary.ip',
+      'netdev.default',
+      'image.file',
+      'head.file',
+    ]
+    const leaf = fc.oneof(
+      fc.constantFrom(...names).map((name) => `{{${name}}}`),
+      fc.constantFrom('/', '..', '/etc/passwd', 'x'),
+    )
+    const { template } = fc.letrec<{ template: string }>((tie) => ({
+      template: fc.oneof(
+        { maxDepth: 5 },
+        leaf,
+        fc.tuple(tie('template'), tie('template')).map((two) => two.join('')),
+        fc
+          .tuple(fc.constantFrom('#', '^'), fc.constantFrom(...names), tie('template'))
+          .map(([sign, name, inner]) => `{{${sign}${name}}}${inner}{{/${name}}}`),
+      ),
+    }))
+    const asked: string[] = []
+    const reading = (path: string) => {
+      asked.push(path)
+      return new TextEncoder().encode(`{{${path}}}`)
+    }
+    const inputs = { ...inputsOf(cluster), imageFile: reading, headFile: reading }
+    const memory = renderMemory(100_000)
+    let rendered = 0
+    await fc.assert(
+      fc.asyncProperty(template, fc.constantFrom(...cluster), async (text, node) => {
+        try {
+          const overlay = await overlayOf('o', { 'files/etc/f.mustache': text })
+          const [file] = renderOverlays([overlay], buildView({ ...inputOf(node), inputs }), memory)
+          const [again] = renderOverlays([overlay], buildView({ ...inputOf(node), inputs }))
+          expect(textOf(file)).toBe(textOf(again))
+          rendered++
+        } catch (error) {
+          expect(error).toMatchObject({ code: expect.stringMatching(/^(?:TEMPLATE|OVERLAY)_INVALID$/) })
+        }
+      }),
+      { numRuns: 1500 },
+    )
+    expect(rendered).toBeGreaterThan(100)
+    expect(asked.filter((path) => path.split('/').includes('..'))).toEqual([])
+  })
 
   it('calls no function that the data has', async () => {
     let calls = 0
@@ -263,46 +341,15 @@ describe('rendering', () => {
       )
   })
 
-  it('parses each template once, and renders once what is the same for every node', async () => {
-    const overlay = await overlayOf('o', {
-      'files/hosts.mustache': '{{cluster}} {{head.host}}{{#nodes}} {{name}}{{/nodes}}',
-      'files/own.mustache': '{{#nodes}}{{node.name}} {{/nodes}}',
-    })
-    const memory: RenderMemory = { templates: new Map(), shared: new Map() }
-    let calls = 0
-    const rendered = cluster.map((node) => {
-      const view = buildView({
-        ...inputOf(node),
-        nodes: () => {
-          calls++
-          return cluster
-        },
-      })
-      return renderOverlays([overlay], view, memory)
-    })
-    expect(memory.templates.size).toBe(2)
-    expect(memory.shared?.size).toBe(1)
-    expect(rendered.map((files) => textOf(files[0]))).toEqual(Array(3).fill('green 10.0.0.1 ib1.fabric.example n2 n10'))
-    expect(new Set(rendered.map(([file]) => file?.type === 'file' && file.content)).size).toBe(1)
-    expect(rendered.map((files) => textOf(files[1]))).toEqual(cluster.map(({ name }) => `${name} `.repeat(3)))
-    expect(calls).toBe(3)
-  })
-
-  it('keeps no shared output when the head node is another', async () => {
-    const overlay = await overlayOf('o', { 'files/f.mustache': '{{head.url}}' })
-    const memory: RenderMemory = { templates: new Map(), shared: new Map() }
-    const texts = ['http://10.0.0.1', 'http://10.0.0.2'].map((url) =>
-      textOf(renderOverlays([overlay], buildView({ ...inputOf(plain), head: { url } }), memory)[0]),
-    )
-    expect(texts).toEqual(['http://10.0.0.1', 'http://10.0.0.2'])
-  })
-
   it('lists nodes no more often than a template reads them', async () => {
     const overlay = await overlayOf('o', { 'files/f.mustache': '{{node.name}} {{#netdevs}}{{name}}{{/netdevs}}' })
     const view = buildView({
       ...inputOf(plain),
-      nodes: () => {
-        throw new Error('nobody asked')
+      inputs: {
+        ...inputsOf([]),
+        nodes: () => {
+          throw new Error('nobody asked')
+        },
       },
     })
     expect(textOf(renderOverlays([overlay], view)[0])).toBe('n2 default')

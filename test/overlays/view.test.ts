@@ -3,9 +3,10 @@ import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { byName } from '../../src/overlays/natural.ts'
+import { namesIn } from '../../src/overlays/scope.ts'
 import { buildView } from '../../src/overlays/view.ts'
 import type { Effective } from '../../src/registry/settings.ts'
-import { bonded, infiniband, inputOf, plain } from './fixtures.ts'
+import { bonded, infiniband, inputOf, inputsOf, plain } from './fixtures.ts'
 
 const viewOf = (settings: Effective, name = 'n1') => buildView(inputOf({ name, settings }))
 
@@ -16,7 +17,7 @@ describe('the view of a node', () => {
     ['n1.a.b', undefined, { name: 'n1.a.b', hostname: 'n1', fqdn: 'n1.a.b', domain: 'a.b' }],
     ['n1.a.b', 'example', { name: 'n1.a.b', hostname: 'n1', fqdn: 'n1.a.b', domain: 'a.b' }],
   ])('names %s with domain %s', (name, domain, names) => {
-    expect(viewOf(domain === undefined ? {} : { domain }, name).node).toEqual(names)
+    expect(viewOf(domain === undefined ? {} : { domain }, name).node).toMatchObject(names)
   })
 
   it.each([
@@ -63,7 +64,12 @@ describe('the view of a node', () => {
       isDhcp: false,
       device: undefined,
     })
-    expect(netdev.storage?.vlan).toEqual({ id: 100, parent: 'default', parentDevice: 'bond0', parentMac: undefined })
+    expect(netdev.storage?.vlan).toMatchObject({
+      id: 100,
+      parent: 'default',
+      parentDevice: 'bond0',
+      parentMac: undefined,
+    })
   })
 
   it('takes a bond member that is no netdev for a device', () => {
@@ -73,7 +79,7 @@ describe('the view of a node', () => {
       ['eno1', 'eno1', false, true],
       ['eno2', 'eno2', false, true],
     ])
-    expect(netdevs[0]?.bond).toEqual({
+    expect(netdevs[0]?.bond).toMatchObject({
       mode: 'active-backup',
       members: ['eno1', 'eno2'],
       memberDevices: ['eno1', 'eno2'],
@@ -93,11 +99,13 @@ describe('the view of a node', () => {
 
   it('reads routes from tags in their order, by family', () => {
     const { primary } = buildView(inputOf(bonded))
-    expect(primary?.routes4).toEqual([
-      { number: 1, destination: '10.8.0.0/16', gateway: '10.0.0.8', metric: undefined },
-      { number: 2, destination: '10.9.0.0/16', gateway: '10.0.0.9', metric: 200 },
+    expect(primary?.routes4).toMatchObject([
+      { number: 1, destination: '10.8.0.0/16', gateway: '10.0.0.8', metric: undefined, isOnLink: false },
+      { number: 2, destination: '10.9.0.0/16', gateway: '10.0.0.9', metric: 200, isOnLink: false },
     ])
-    expect(primary?.routes6).toEqual([{ number: 1, destination: 'fd08::/32', gateway: 'fd00::8', metric: undefined }])
+    expect(primary?.routes6).toMatchObject([
+      { number: 1, destination: 'fd08::/32', gateway: 'fd00::8', metric: undefined, isOnLink: false },
+    ])
   })
 
   it.each([
@@ -126,7 +134,9 @@ describe('the view of a node', () => {
   })
 
   it('refuses a network service that it does not know', () => {
-    expect(() => viewOf({ tags: { network: 'netplan' } }).network).toThrow(/must be networkd, networkmanager or none/)
+    expect(() => viewOf({ tags: { network: 'netctl' } }).network).toThrow(
+      /tags\.network must be networkd, .* or none, not "netctl"/,
+    )
   })
 
   it('lists the nodes in natural order, and asks for them once and only when they are read', () => {
@@ -134,9 +144,12 @@ describe('the view of a node', () => {
     const nodes = ['n10', 'n2', 'n1'].map((name) => ({ name, settings: { domain: 'example' } }))
     const view = buildView({
       ...inputOf(plain),
-      nodes: () => {
-        calls++
-        return nodes
+      inputs: {
+        ...inputsOf([]),
+        nodes: () => {
+          calls++
+          return nodes
+        },
       },
     })
     expect(calls).toBe(0)
@@ -177,20 +190,22 @@ describe('natural order', () => {
 
 describe('docs/overlays.md', () => {
   const guide = readFileSync(fileURLToPath(new URL('../../docs/overlays.md', import.meta.url)), 'utf8')
-  const { nodes, ...view } = buildView(inputOf(bonded))
-  const names = new Set(
-    Object.entries(view).flatMap(([name, value]) =>
-      typeof value === 'object' && !Array.isArray(value) && !['tags', 'resources', 'netdev', 'primary'].includes(name)
+  const view = buildView(inputOf(bonded))
+  const names = namesIn(view)
+    .filter((name) => name !== 'secrets')
+    .flatMap((name): string[] => {
+      const value: unknown = Reflect.get(view, name)
+      const isFree = ['tags', 'resources', 'netdev', 'primary', 'settings'].includes(name)
+      return typeof value === 'object' && value !== null && !Array.isArray(value) && !isFree
         ? Object.keys(value).map((inner) => `${name}.${inner}`)
-        : [name],
-    ),
-  )
+        : [name]
+    })
 
-  it.each([...names, ...Object.keys(nodes[0]!)])('has the name %s', (name) => {
+  it.each([...names, 'secrets', ...namesIn(view.nodes[0]!)])('has the name %s', (name) => {
     expect(guide).toContain(`\`${name}\``)
   })
 
-  it.each(Object.keys(view.netdevs[0]!))('has the name %s of a netdev', (name) => {
+  it.each(namesIn(view.netdevs[0]!))('has the name %s of a netdev', (name) => {
     expect(guide.slice(guide.indexOf('A netdev has:'))).toMatch(new RegExp(`\`${name}(?:\\.[a-zA-Z]+)?\``))
   })
 })
