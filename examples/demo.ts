@@ -123,6 +123,8 @@ function serviceEnvironment(port: number) {
     MUSTER_HOST: '127.0.0.1',
     MUSTER_PORT: String(port),
     MUSTER_URL: `http://10.0.2.2:${port}`,
+    // QEMU's own network hides from which port the machine asks.
+    MUSTER_PRIVATE_TO: 'ticket',
     MUSTER_SERVER: `http://127.0.0.1:${port}`,
     MUSTER_TOKEN_FILE: join(folder, 'admin.token'),
   }

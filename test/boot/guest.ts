@@ -20,6 +20,10 @@ export type Guest = {
   serial(): string
   /** Waits for a line. Throws, with the end of what was printed, after so many seconds or when the machine stops. */
   says(pattern: RegExp, seconds: number): Promise<RegExpExecArray>
+  /** Types a command into the shell on the serial line; answers what it printed, and its status. Throws as `says` does. */
+  run(command: string, seconds?: number): Promise<{ output: string; status: number }>
+  /** Types as it is. */
+  type(text: string): void
   /** Ends it and removes its files. */
   stop(): Promise<void>
 }
@@ -53,8 +57,9 @@ export function startGuest(machine: Machine, prefix: readonly string[] = []): Gu
   const folder = mkdtempSync(join(tmpdir(), 'muster-guest-'))
   if (machine.firmware === 'uefi') copyFileSync('/usr/share/OVMF/OVMF_VARS_4M.fd', join(folder, 'vars.fd'))
   const command = [...prefix, 'qemu-system-x86_64', ...qemuArguments(machine, folder)]
-  const qemu = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const qemu = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: ['pipe', 'pipe', 'pipe'] })
   let text = ''
+  let commands = 0
   for (const stream of [qemu.stdout, qemu.stderr]) {
     stream.setEncoding('latin1')
     stream.on('data', (part: string) => {
@@ -65,6 +70,16 @@ export function startGuest(machine: Machine, prefix: readonly string[] = []): Gu
   return {
     serial,
     says: (pattern, seconds) => waitFor(pattern, seconds, serial, qemu, machine),
+    async run(command, seconds = 60) {
+      const mark = `${process.pid}-${++commands}`
+      // The quotes keep the echo of what is typed from looking like its output.
+      qemu.stdin.write(`echo 'BE''GIN-${mark}'; ${command}; echo "EN""D-${mark}:$?"\n`)
+      const end = await waitFor(new RegExp(`END-${mark}:(\\d+)`), seconds, serial, qemu, machine)
+      const output = serial().slice(0, end.index)
+      const begin = `BEGIN-${mark}\n`
+      return { output: output.slice(output.lastIndexOf(begin) + begin.length), status: Number(end[1]) }
+    },
+    type: (typed) => void qemu.stdin.write(typed),
     async stop() {
       await ended(qemu)
       rmSync(folder, { recursive: true, force: true })

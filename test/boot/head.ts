@@ -1,6 +1,6 @@
 /** A head node of its own for a suite: `bin/muster serve` on an empty data folder, and the command line that speaks to it. */
-import { execFile, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,6 +20,9 @@ export type Head = {
   muster(...args: string[]): Promise<string>
   /** What the service has printed. */
   log(): string
+  /** Kills the service, and starts it again on the same data folder. */
+  kill(): Promise<void>
+  start(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -46,19 +49,34 @@ export async function startHead(place: HeadPlace = onLoopback): Promise<Head> {
     MUSTER_URL: `http://${place.reach}:${port}`,
     MUSTER_SERVER: `http://${place.listen}:${port}`,
     MUSTER_TOKEN_FILE: join(data, 'admin.token'),
+    // QEMU's own network hides from which port a machine asks.
+    MUSTER_PRIVATE_TO: place === onLoopback ? 'ticket' : 'node',
   }
   const command = ['--pdeathsig', 'KILL', ...place.prefix, program, 'serve']
-  const service = spawn('setpriv', command, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
-  for (const stream of [service.stdout, service.stderr]) {
-    stream.on('data', (part: Buffer) => {
-      log += part.toString()
-    })
+  let service: ChildProcess | undefined
+  const start = async () => {
+    const from = log.length
+    const started = spawn('setpriv', command, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    service = started
+    for (const stream of [started.stdout, started.stderr]) {
+      stream.on('data', (part: Buffer) => {
+        log += part.toString()
+      })
+    }
+    for (let tries = 0; !log.includes('Muster listens', from); tries++) {
+      if (started.exitCode !== null || tries > 300) throw new Error(`the service does not start:\n${log}`)
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
   }
-  for (let tries = 0; !log.includes('Muster listens'); tries++) {
-    if (service.exitCode !== null || tries > 300) throw new Error(`the service does not start:\n${log}`)
-    await new Promise((resolve) => setTimeout(resolve, 200))
+  const kill = async () => {
+    if (!service || service.exitCode !== null || service.signalCode !== null) return
+    const gone = new Promise((resolve) => service?.once('exit', resolve))
+    // What entered a namespace is a child of the program that was started.
+    for (const pid of familyOf(service.pid ?? 0)) process.kill(pid, 'SIGKILL')
+    await gone
   }
+  await start()
   return {
     url: env.MUSTER_URL,
     server: env.MUSTER_SERVER,
@@ -68,12 +86,10 @@ export async function startHead(place: HeadPlace = onLoopback): Promise<Head> {
       return (await run(first, rest, { env, maxBuffer: 64 << 20 })).stdout
     },
     log: () => log,
+    kill,
+    start,
     async stop() {
-      const gone = new Promise((resolve) => service.once('exit', resolve))
-      if (service.exitCode === null && service.signalCode === null) {
-        service.kill('SIGKILL')
-        await gone
-      }
+      await kill()
       rmSync(data, { recursive: true, force: true })
     },
   }
@@ -96,6 +112,12 @@ export async function attemptWith(head: Head, node: string, kind: string, second
 /** The service refuses variables of its name that it does not know, and must not take this shell's for its own. */
 const withoutSettings = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('MUSTER_')))
+
+/** A process and all below it, the lowest first (proc(5)). */
+function familyOf(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+  return [...children.flatMap(familyOf), pid]
+}
 
 /** A port that nobody has at the moment: a service on port 0 could not tell machines its URL. */
 function freePort(): Promise<number> {
