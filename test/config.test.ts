@@ -45,6 +45,9 @@ describe('settings', () => {
       hotBlobs: 256 * 1024 * 1024,
       collectEvery: 86_400_000,
       collectGrace: 86_400,
+      files: join(root, 'var/files'),
+      secretKeyFile: join(root, 'var/secret.key'),
+      privateTo: 'node',
       log: 'info',
     })
   })
@@ -63,6 +66,9 @@ describe('settings', () => {
         MUSTER_HOT_BLOBS: '1G',
         MUSTER_COLLECT_EVERY: 'never',
         MUSTER_COLLECT_GRACE: '90m',
+        MUSTER_FILES: 'files',
+        MUSTER_SECRET_KEY_FILE: '/etc/muster/secret.key',
+        MUSTER_PRIVATE_TO: 'ticket',
         MUSTER_LOG: 'warn',
         MUSTER_SERVER: 'anything',
         MUSTER_TOKEN: 'anything',
@@ -79,8 +85,19 @@ describe('settings', () => {
       hotBlobs: 1024 ** 3,
       collectEvery: undefined,
       collectGrace: 5400,
+      files: join(folder, 'files'),
+      secretKeyFile: '/etc/muster/secret.key',
+      privateTo: 'ticket',
       log: 'warn',
     })
+  })
+
+  it('have the key of secrets among the credentials that systemd gives, if there is one', () => {
+    const env = { CREDENTIALS_DIRECTORY: folder, MUSTER_DATA: '/d' }
+    expect(read(env).secretKeyFile).toBe('/d/secret.key')
+    writeFileSync(join(folder, 'secret.key'), '')
+    expect(read(env).secretKeyFile).toBe(join(folder, 'secret.key'))
+    expect(read({ ...env, MUSTER_SECRET_KEY_FILE: '/k' }).secretKeyFile).toBe('/k')
   })
 
   it('come from the file, below the environment; its paths start at its folder', () => {

@@ -21,6 +21,7 @@ import { addVersion, type NewVersion } from '../src/registry/images.ts'
 import type { Editor } from '../src/registry/revisions.ts'
 import { rootArchives, type Scope, scopes } from '../src/registry/schema.ts'
 import { openRegistry } from '../src/registry/sqlite.ts'
+import { createSecretKey } from '../src/secrets/seal.ts'
 import type { Services } from '../src/services.ts'
 
 /** A line of the log. */
@@ -80,6 +81,8 @@ export async function testApp({
     cluster: 'test',
     now: () => clock,
     log,
+    secretKey: await createSecretKey(new Uint8Array(32).fill(7), 'the key of tests'),
+    privateTo: 'node',
     openImage: openedImages(open),
     readPackages,
     roots: createRootArchives({ registry: registry.database, blobs, openImage: open }),

@@ -107,7 +107,7 @@ describe('a boot script', () => {
 })
 
 describe('an overlay archive', () => {
-  it('is rendered once however many ask at once, and again after an edit', async () => {
+  it('is packed once however many ask at once, and again only when an edit changes it', async () => {
     const { app, script, test } = await cluster(3)
     const made = vi.spyOn(await import('../../src/overlays/pack.ts'), 'packOverlay')
     const attempt = /\/boot\/[0-9a-f:]+\/[0-9a-f]{32}/.exec(await script(0))?.[0]
@@ -118,10 +118,13 @@ describe('an overlay archive', () => {
     expect(made).toHaveBeenCalledTimes(1)
     await test.seedProfile('other', {})
     await fetchAll()
+    expect(made).toHaveBeenCalledTimes(1)
+    await test.seedNode(nameOf(0), macOf(0), { onFailure: 'shell' }, ['all'])
+    await fetchAll()
     expect(made).toHaveBeenCalledTimes(2)
   })
 
-  it('loads the list of all nodes once a revision, and only when a template reads it', async () => {
+  it('loads the list of all nodes once, and only when a template reads it', async () => {
     const { app, script, test } = await cluster(200)
     const listed = vi.spyOn(await import('../../src/registry/nodes.ts'), 'listNodes')
     const fetchOf = async (at: number) => {

@@ -15,6 +15,7 @@ import { changeNodes } from '../../src/registry/nodes.ts'
 import { changeProfile } from '../../src/registry/profiles.ts'
 import { type RegistryDatabase, rootArchives, type Scope } from '../../src/registry/schema.ts'
 import type { Settings } from '../../src/registry/settings.ts'
+import { createSecretKey } from '../../src/secrets/seal.ts'
 import type { Services } from '../../src/services.ts'
 import { sqliteDatabases } from '../databases.ts'
 
@@ -137,6 +138,8 @@ export async function testServices(
     assets: shippedAssets(),
     url,
     cluster: 'cluster',
+    secretKey: await createSecretKey(new Uint8Array(32).fill(7), 'the key of tests'),
+    privateTo: 'node',
     now: clock.now,
     log,
   }

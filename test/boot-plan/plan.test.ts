@@ -21,6 +21,11 @@ afterEach(() => test.close())
 const mac = '52:54:00:00:00:01'
 const editor = { author: 'test', at: new Date(0) }
 
+const defaultOverlays = {
+  system: ['base', 'client', 'hostname', 'systemd-networkd', 'NetworkManager', 'ssh-host-keys'],
+  runtime: ['hosts', 'ssh-authorized-keys'],
+}
+
 const planOf = async (name: string): Promise<BootPlan> => {
   const { registry } = test.services
   const overlays = overlaySource(test.services)
@@ -48,8 +53,8 @@ describe('a plan', () => {
       warnings: [],
     })
     expect(plan.root).not.toHaveProperty('limit')
-    expect(plan.overlays.system.map(({ name }) => name)).toEqual(['base', 'hostname', 'hosts', 'network', 'ssh-keys'])
-    expect(plan.overlays.runtime).toEqual([])
+    expect(plan.overlays.system.map(({ name }) => name)).toEqual(defaultOverlays.system)
+    expect(plan.overlays.runtime.map(({ name }) => name)).toEqual(defaultOverlays.runtime)
   })
 
   it('says of a default that it is one, and of a setting whose it is', async () => {
@@ -61,13 +66,8 @@ describe('a plan', () => {
       { field: 'image', value: 'rocky9', from: ['profile:all'], hidden: [] },
       { field: 'init', value: '/sbin/other', from: ['node:n001'], hidden: [] },
       { field: 'onFailure', value: 'retry', from: ['default'], hidden: [{ from: 'profile:all', value: 'shell' }] },
-      { field: 'overlays.runtime', value: [], from: ['default'], hidden: [] },
-      {
-        field: 'overlays.system',
-        value: ['base', 'hostname', 'hosts', 'network', 'ssh-keys'],
-        from: ['default'],
-        hidden: [],
-      },
+      { field: 'overlays.runtime', value: defaultOverlays.runtime, from: ['default'], hidden: [] },
+      { field: 'overlays.system', value: defaultOverlays.system, from: ['default'], hidden: [] },
       { field: 'root.kind', value: 'initramfs', from: ['default'], hidden: [] },
       { field: 'runtimeInterval', value: 60, from: ['default'], hidden: [] },
       { field: 'script', value: 'default', from: ['default'], hidden: [] },

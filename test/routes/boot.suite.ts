@@ -224,16 +224,19 @@ export function bootRouteSuite(name: string, create: () => Promise<BootService>)
     })
 
     describe('overlay archives', () => {
-      test('are the files of the node, named by their digest', async () => {
+      test('are the files of the node and the list of them, named by the digest of that', async () => {
         const answer = await get(`${await startAttempt()}/system.cpio`)
         const bytes = new Uint8Array(await answer.arrayBuffer())
         expect(Object.fromEntries(answer.headers)).toMatchObject({
           'content-length': String(bytes.length),
           'content-type': 'application/octet-stream',
           'cache-control': 'no-store',
-          etag: `"${digestOfBytes(bytes)}"`,
         })
         const files = cpioFiles(bytes)
+        const list = files.get('muster/overlays/system')
+        expect(list).toMatchObject({ mode: 0o100600, uid: 0, gid: 0 })
+        expect(answer.headers.get('etag')).toBe(`"${digestOfBytes(list?.content ?? new Uint8Array())}"`)
+        expect(new TextDecoder().decode(list?.content)).toMatch(/^f 0644 0 0 [0-9a-f]{64} - \/etc\/hostname$/m)
         expect(new TextDecoder().decode(files.get('muster/config')?.content)).toContain('node=n101\n')
         expect(new TextDecoder().decode(files.get('etc/hostname')?.content)).toBe('n101\n')
       })

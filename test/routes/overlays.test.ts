@@ -33,13 +33,19 @@ const motd = [
 
 describe('PUT /api/overlays/{name}', () => {
   it('makes a version of a directory, which is there to be seen', async () => {
-    const response = await push('motd', motd, 'hello')
+    const response = await push('welcome', motd, 'hello')
     expect(response.status).toBe(201)
     const pushed = await response.json()
-    expect(pushed).toEqual({ name: 'motd', version: 1, digest: expect.stringMatching(/^sha256:/), created: true })
-    const overlay = await test.call('GET', '/api/overlays/motd')
+    expect(pushed).toEqual({
+      name: 'welcome',
+      version: 1,
+      digest: expect.stringMatching(/^sha256:/),
+      created: true,
+      warnings: [{ level: 'warning', path: '', message: expect.stringContaining('reaches nobody') }],
+    })
+    const overlay = await test.call('GET', '/api/overlays/welcome')
     expect(overlay).toMatchObject({
-      name: 'motd',
+      name: 'welcome',
       origin: 'site',
       version: 1,
       description: 'a greeting',
@@ -53,28 +59,35 @@ describe('PUT /api/overlays/{name}', () => {
       ['/etc/secret', '0600', 'file'],
       ['/usr/bin/hello', '0755', 'file'],
     ])
-    expect(await test.call('GET', '/api/overlays/motd/versions')).toEqual([
-      { number: 1, digest: pushed.digest, message: 'hello', author: 'the-edit', createdAt: startOfTests.toISOString() },
+    expect(await test.call('GET', '/api/overlays/welcome/versions')).toEqual([
+      {
+        number: 1,
+        digest: pushed.digest,
+        message: 'hello',
+        author: 'the-edit',
+        createdAt: startOfTests.toISOString(),
+        git: null,
+      },
     ])
     const revision = Number(response.headers.get('x-revision'))
     expect(await test.call('GET', `/api/revisions/${revision}`)).toMatchObject({ message: 'hello' })
   })
 
   it('makes no version of what is the current one already', async () => {
-    await push('motd', motd)
-    const again = await push('motd', motd)
+    await push('welcome', motd)
+    const again = await push('welcome', motd)
     expect([again.status, await again.json()]).toMatchObject([200, { version: 1, created: false }])
   })
 
   it('keeps old versions, and gives each back', async () => {
-    await push('motd', motd)
-    await push('motd', [file('files/etc/motd', 'two')])
+    await push('welcome', motd)
+    await push('welcome', [file('files/etc/motd', 'two')])
     expect(
-      (await test.call('GET', '/api/overlays/motd/versions')).map(({ number }: { number: number }) => number),
+      (await test.call('GET', '/api/overlays/welcome/versions')).map(({ number }: { number: number }) => number),
     ).toEqual([2, 1])
-    expect((await test.call('GET', '/api/overlays/motd?version=1')).entries).toHaveLength(4)
-    expect((await test.call('GET', '/api/overlays/motd')).entries).toHaveLength(1)
-    expect(await refused('GET', '/api/overlays/motd?version=3')).toMatchObject({ code: 'OVERLAY_UNKNOWN' })
+    expect((await test.call('GET', '/api/overlays/welcome?version=1')).entries).toHaveLength(4)
+    expect((await test.call('GET', '/api/overlays/welcome')).entries).toHaveLength(1)
+    expect(await refused('GET', '/api/overlays/welcome?version=3')).toMatchObject({ code: 'OVERLAY_UNKNOWN' })
   })
 
   it('gives the directory back, so that pushing it again changes nothing', async () => {
@@ -150,11 +163,11 @@ describe('PUT /api/overlays/{name}', () => {
 
   it('refuses a name that is none, and a push over what the caller has not seen', async () => {
     expect(await refused('PUT', '/api/overlays/-x', { body: { files: motd } })).toMatchObject({ code: 'NAME_INVALID' })
-    await push('motd', motd)
-    const etag = (await test.send('GET', '/api/overlays/motd')).headers.get('etag') ?? ''
-    await push('motd', [file('files/etc/motd', 'theirs')])
+    await push('welcome', motd)
+    const etag = (await test.send('GET', '/api/overlays/welcome')).headers.get('etag') ?? ''
+    await push('welcome', [file('files/etc/motd', 'theirs')])
     const body = { files: [file('files/etc/motd', 'mine')] }
-    expect(await refused('PUT', '/api/overlays/motd', { body, headers: { 'if-match': etag } })).toMatchObject({
+    expect(await refused('PUT', '/api/overlays/welcome', { body, headers: { 'if-match': etag } })).toMatchObject({
       status: 412,
     })
   })
@@ -178,15 +191,19 @@ describe('GET /api/overlays', () => {
         description: expect.any(String),
         files: expect.any(Number),
       })
-    await push('motd', motd)
+    await push('welcome', motd)
     await push('hosts', [file('files/etc/motd', 'beside the shipped file')])
     const list = await test.call('GET', '/api/overlays')
-    expect(list.find(({ name }: { name: string }) => name === 'motd')).toEqual({
-      name: 'motd',
+    expect(list.find(({ name }: { name: string }) => name === 'welcome')).toEqual({
+      name: 'welcome',
       origin: 'site',
       version: 1,
       description: 'a greeting',
       files: 4,
+      digest: expect.stringMatching(/^sha256:/),
+      git: null,
+      profiles: 0,
+      nodes: 0,
     })
     const hosts = list.find(({ name }: { name: string }) => name === 'hosts')
     expect(hosts).toMatchObject({ origin: 'both', version: 1 })
@@ -229,10 +246,10 @@ describe('DELETE /api/overlays/{name}', () => {
   })
 
   it('refuses while a node or a profile lists it', async () => {
-    await push('motd', motd)
-    await test.call('PUT', '/api/nodes/n1', { body: { settings: { overlays: { system: ['motd'] } } } })
-    await test.call('PUT', '/api/profiles/p', { body: { settings: { overlays: { runtime: ['motd'] } } } })
-    expect(await refused('DELETE', '/api/overlays/motd')).toMatchObject({
+    await push('welcome', motd)
+    await test.call('PUT', '/api/nodes/n1', { body: { settings: { overlays: { system: ['welcome'] } } } })
+    await test.call('PUT', '/api/profiles/p', { body: { settings: { overlays: { runtime: ['welcome'] } } } })
+    expect(await refused('DELETE', '/api/overlays/welcome')).toMatchObject({
       status: 409,
       code: 'OVERLAY_USED',
       message: expect.stringMatching(/node n1, profile p/),
@@ -245,11 +262,11 @@ describe('GET /api/overlays/{name}/render', () => {
     await addImage(test, 'rocky9')
     const netdevs = { default: { mac: '52:54:00:00:00:01', address: '10.0.0.1/24' } }
     await test.call('PUT', '/api/nodes/n001', { body: { settings: { image: 'rocky9', netdevs } } })
-    await push('motd', [...motd, file('files/etc/binary', new Uint8Array([0, 255]))])
+    await push('welcome', [...motd, file('files/etc/binary', new Uint8Array([0, 255]))])
   })
 
   it('shows the files as the node would get them, whether it has the overlay or not', async () => {
-    expect(await test.call('GET', '/api/overlays/motd/render?node=n001')).toEqual([
+    expect(await test.call('GET', '/api/overlays/welcome/render?node=n001')).toEqual([
       {
         path: '/etc/binary',
         mode: '0644',
@@ -257,27 +274,27 @@ describe('GET /api/overlays/{name}/render', () => {
         type: 'file',
         content: 'AP8=',
         encoding: 'base64',
-        overlay: 'motd',
+        overlay: 'welcome',
         version: 1,
       },
-      { path: '/etc/link', mode: '0777', owner: '0:0', type: 'link', link: 'motd', overlay: 'motd', version: 1 },
+      { path: '/etc/link', mode: '0777', owner: '0:0', type: 'link', link: 'motd', overlay: 'welcome', version: 1 },
       {
         path: '/etc/motd',
         mode: '0644',
         owner: '0:0',
         type: 'file',
         content: 'this is n001\n',
-        overlay: 'motd',
+        overlay: 'welcome',
         version: 1,
       },
-      { path: '/etc/secret', mode: '0600', owner: '0:5', type: 'file', content: 'x', overlay: 'motd', version: 1 },
+      { path: '/etc/secret', mode: '0600', owner: '0:5', type: 'file', content: 'x', overlay: 'welcome', version: 1 },
       {
         path: '/usr/bin/hello',
         mode: '0755',
         owner: '0:0',
         type: 'file',
         content: '#!/bin/sh\n',
-        overlay: 'motd',
+        overlay: 'welcome',
         version: 1,
       },
     ])
@@ -296,15 +313,15 @@ describe('GET /api/overlays/{name}/render', () => {
 
   it.each([
     ['an unknown overlay', 'gone/render?node=n001', 404, 'OVERLAY_UNKNOWN'],
-    ['an unknown node', 'motd/render?node=n009', 404, 'NODE_UNKNOWN'],
-    ['no node', 'motd/render', 400, 'REQUEST_INVALID'],
+    ['an unknown node', 'welcome/render?node=n009', 404, 'NODE_UNKNOWN'],
+    ['no node', 'welcome/render', 400, 'REQUEST_INVALID'],
   ])('refuses %s', async (_label, path, status, code) => {
     expect(await refused('GET', `/api/overlays/${path}`)).toMatchObject({ status, code })
   })
 
   it('says why a node that cannot boot has no files, and where a template is wrong', async () => {
     await test.call('PUT', '/api/nodes/n002', { body: {} })
-    expect(await refused('GET', '/api/overlays/motd/render?node=n002')).toMatchObject({
+    expect(await refused('GET', '/api/overlays/welcome/render?node=n002')).toMatchObject({
       status: 422,
       code: 'PLAN_IMPOSSIBLE',
     })

@@ -176,13 +176,13 @@ describe('a report', () => {
     ['with a detail nested too deep', `{"kind":"init","detail":${'{"a":'.repeat(9)}1${'}'.repeat(9)}}`],
     ['made of brackets', `{"kind":"init","detail":${'['.repeat(2000)}${']'.repeat(2000)}}`],
     ['with a name that is too long', `{"kind":"init","detail":{"${'a'.repeat(65)}":1}}`],
-    ['with more than 4 KiB of detail', `{"kind":"init","detail":{"a":"${'x'.repeat(4090)}"}}`],
+    ['with more than 8 KiB of detail', `{"kind":"init","detail":{"a":"${'x'.repeat(8190)}"}}`],
   ])('that is %s is refused', async (_, body) => {
     expect(await refusal(await send(ticket, body))).toEqual([400, 'REQUEST_INVALID'])
   })
 
   it('of any length is read no further than it may be', async () => {
-    expect(await refusal(await send(ticket, 'x'.repeat(6000)))).toEqual([413, 'BODY_TOO_LARGE'])
+    expect(await refusal(await send(ticket, 'x'.repeat(10_000)))).toEqual([413, 'BODY_TOO_LARGE'])
   })
 
   it('nested as deep as it may be is noted', async () => {

@@ -21,10 +21,10 @@ export type WorkerService = {
   close(): Promise<void>
 }
 
-/** Starts it. */
-export async function workerService(): Promise<WorkerService> {
+/** Starts it, with secrets as `wrangler secret put` would give them. */
+export async function workerService(secrets: Record<string, string> = {}): Promise<WorkerService> {
   const root = fileURLToPath(new URL('../..', import.meta.url))
-  const harness = createTestHarness({ root, workers: [{ configPath: './wrangler.toml' }] })
+  const harness = createTestHarness({ root, workers: [{ configPath: './wrangler.toml', secrets }] })
   const { url } = await harness.listen()
   const worker = harness.getWorker<{ DB: D1Binding; ACTIVITY: D1Binding; BLOBS: BlobBucket }>()
   // Its parameter is typed by the names of bindings that are the `D1Database` of types which tests do not load.
