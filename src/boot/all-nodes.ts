@@ -49,10 +49,16 @@ export function allNodes(registry: RegistryDatabase): AllNodes {
       return new Map((await listNodes(registry)).map((node) => [node.name, seen(node, snapshot)]))
     if (since.nodes.length === 0) return before.byName
     const now = await nodesNamed(registry, since.nodes)
-    const byName = new Map(before.byName)
-    for (const name of since.nodes) {
+    const edited = since.nodes.map((name) => {
       const node = now.get(name)
-      if (node) byName.set(name, seen(node, snapshot))
+      return { name, node: node && seen(node, snapshot) }
+    })
+    const others = edited.filter(({ name, node }) => !sameNode(before.byName.get(name), node))
+    // Most edits are of what templates do not see of other nodes, and a copy of the map is half of what an edit costs.
+    if (others.length === 0) return before.byName
+    const byName = new Map(before.byName)
+    for (const { name, node } of others) {
+      if (node) byName.set(name, node)
       else byName.delete(name)
     }
     return byName
@@ -78,10 +84,12 @@ function sameNodes(before: ReadonlyMap<string, NamedSettings>, after: ReadonlyMa
   if (before === after) return true
   if (before.size !== after.size) return false
   for (const [name, node] of after) {
-    const old = before.get(name)
-    // Those that were not read anew are the same object.
-    if (old === node) continue
-    if (!old || JSON.stringify(old.settings) !== JSON.stringify(node.settings)) return false
+    if (!sameNode(before.get(name), node)) return false
   }
   return true
 }
+
+/** Those that were not read anew are the same object. */
+const sameNode = (before: NamedSettings | undefined, after: NamedSettings | undefined): boolean =>
+  before === after ||
+  (before !== undefined && after !== undefined && JSON.stringify(before.settings) === JSON.stringify(after.settings))

@@ -2,6 +2,7 @@
 import type { Pieces } from '../archive/pieces.ts'
 import type { Digest } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
+import type { LayeredOverlay } from '../overlays/layers.ts'
 import { packOverlay } from '../overlays/pack.ts'
 import type { RenderedFile } from '../overlays/render.ts'
 import { type OverlaySource, overlaySource } from '../overlays/store.ts'
@@ -26,7 +27,10 @@ export type BootArchive = Pieces & { digest: Digest }
 /** Digests of a list: of the whole one, and of the part that any machine may have. */
 export type TreeDigests = { digest: Digest; public: Digest; private: boolean }
 
-/** Makes trees and archives. `snapshot` is the registry's; all of them throw as `planBoot` and `renderOverlays` do. */
+/**
+ * Makes trees and archives. `snapshot` is the registry's, read before the node: what is remembered for a node that is older would
+ * be taken for that of the snapshot. All of them throw as `planBoot` and `renderOverlays` do.
+ */
 export type OverlayArchives = {
   /** What a list comes to on a node. Costs nothing again until something changes that it was made of. */
   treeOf(node: StoredMember, list: OverlayList, snapshot: Snapshot): Promise<OverlayTree>
@@ -35,7 +39,7 @@ export type OverlayArchives = {
   /** The digests, if they were asked for since the last edit: at once, and without the node's row. */
   knownDigest(node: string, list: OverlayList, snapshot: Snapshot): TreeDigests | undefined
   /** The public files and the public list (`/muster/overlays/LIST`) for the kernel. */
-  bootArchive(node: StoredMember, list: OverlayList, snapshot: Snapshot): Promise<BootArchive & { tree: OverlayTree }>
+  bootArchive(node: StoredMember, list: OverlayList, snapshot: Snapshot): Promise<BootArchive & BootTree>
   /** The files that one overlay would give a node, whether it has it or not. */
   filesOf(node: StoredMember, overlay: string, snapshot: Snapshot): Promise<RenderedFile[]>
   /** How many templates were rendered: what was remembered is not counted. */
@@ -43,6 +47,9 @@ export type OverlayArchives = {
   /** Bytes of trees and archives that are kept. */
   kept(): number
 }
+
+/** `withheld`: why private files are not in the tree, where secrets cannot be opened. The tree is then that of public files. */
+export type BootTree = { tree: OverlayTree; withheld: string | undefined }
 
 /** What archives are made from. */
 export type ArchiveSources = Pick<
@@ -83,7 +90,6 @@ export function overlayArchives(sources: ArchiveSources): OverlayArchives {
 
   /** Renders a list, and remembers what it was made of. */
   const make = async (node: StoredMember, list: OverlayList, snapshot: Snapshot, planned: Planned) => {
-    const era = plans.era(snapshot)
     // What is asked first is never newer than what is rendered: at worst a tree is made once more.
     const secretsThen = planned.private ? await secretsAt(node, snapshot) : 0
     const { rendered, reads } = await renderer.render(node, planned, planned.layers[list], snapshot)
@@ -96,7 +102,8 @@ export function overlayArchives(sources: ArchiveSources): OverlayArchives {
       revision: node.revision,
       stamp: planned.stamps[list],
       secretsAt: secretsThen,
-      era,
+      // Not of this moment: assets may have been edited since the plan was made.
+      era: planned.era,
     }
     remember(`${list} ${node.name}`, entry)
     return { tree, entry }
@@ -127,12 +134,12 @@ export function overlayArchives(sources: ArchiveSources): OverlayArchives {
     const planned = await plans.of(node, snapshot)
     const entry = made.get(`${list} ${node.name}`)
     if (!entry || !(await holds(entry, node, planned.stamps[list], snapshot))) return { planned }
-    entry.era = plans.era(snapshot)
+    entry.era = planned.era
     return { planned, entry }
   }
 
   const makeOnce = (node: StoredMember, list: OverlayList, snapshot: Snapshot, planned: Planned) =>
-    onceTree(`${plans.era(snapshot)} ${node.revision} ${list} ${node.name}`, () => make(node, list, snapshot, planned))
+    onceTree(`${planned.era} ${node.revision} ${list} ${node.name}`, () => make(node, list, snapshot, planned))
 
   // Where files come from is not in a digest, and `stamp` says it.
   const treeKey = ({ digest, public: open, stamp }: Made) => `${stamp} ${digest} ${open}`
@@ -149,6 +156,18 @@ export function overlayArchives(sources: ArchiveSources): OverlayArchives {
     return fresh.tree
   }
 
+  /** A boot needs no private file to begin, so a key that is lost keeps nobody from booting. */
+  const bootTree = async (node: StoredMember, list: OverlayList, snapshot: Snapshot): Promise<BootTree> => {
+    try {
+      return { tree: await getTree(node, list, snapshot), withheld: undefined }
+    } catch (error) {
+      if (!(error instanceof AppError) || !['SECRET_LOCKED', 'UNSUPPORTED'].includes(error.code)) throw error
+      const planned = await plans.of(node, snapshot)
+      const { rendered } = await renderer.render(node, planned, planned.layers[list].map(withoutPrivate), snapshot)
+      return { tree: await treeOf(rendered, digest), withheld: error.message }
+    }
+  }
+
   return {
     treeOf: getTree,
     async digestOf(node, list, snapshot) {
@@ -161,13 +180,13 @@ export function overlayArchives(sources: ArchiveSources): OverlayArchives {
       return entry && entry.era === plans.era(snapshot) && !entry.headFiles ? entry : undefined
     },
     async bootArchive(node, list, snapshot) {
-      const tree = await getTree(node, list, snapshot)
+      const { tree, withheld } = await bootTree(node, list, snapshot)
       const key = `${list} ${tree.public.digest}`
       const known = archives.get(key)
-      if (known) return { ...known, tree }
+      if (known) return { ...known, tree, withheld }
       const packed = { ...packOverlay(publicFiles(tree, list)), digest: tree.public.digest }
       archives.set(key, packed)
-      return { ...packed, tree }
+      return { ...packed, tree, withheld }
     },
     async filesOf(node, name, snapshot) {
       const planned = await plans.of(node, snapshot)
@@ -179,6 +198,14 @@ export function overlayArchives(sources: ArchiveSources): OverlayArchives {
     kept: () => trees.weight() + archives.weight(),
   }
 }
+
+const withoutPrivate = ({ layers, ...overlay }: LayeredOverlay): LayeredOverlay => ({
+  ...overlay,
+  layers: layers.map((layer) => ({
+    ...layer,
+    manifest: { ...layer.manifest, entries: layer.manifest.entries.filter((entry) => entry.private !== true) },
+  })),
+})
 
 /** Larger contents are weighed apart: those that several trees or archives have are one object, and count once. */
 const largeContent = 4096

@@ -13,6 +13,8 @@ export type OverlayList = 'system' | 'runtime'
 
 /** What nodes with the same profiles and the same decisive settings have in common. */
 export type Planned = {
+  /** The era (see {@link Plans}) that it is of. */
+  era: number
   plan: Omit<BootPlan, 'node'>
   /** The overlays of a list, in order. */
   layers: Record<OverlayList, LayeredOverlay[]>
@@ -95,7 +97,8 @@ export function sharedPlans({
     const isPrivate = [...layers.system, ...layers.runtime].some(hasPrivate)
     const of = (list: OverlayList) =>
       stampOf(JSON.stringify([above, plan.image, plan.kernel.version, plan.root, plan.overlays[list], isPrivate]))
-    return { plan, layers, stamps: { system: of('system'), runtime: of('runtime') }, private: isPrivate }
+    const stamps = { system: of('system'), runtime: of('runtime') }
+    return { era: at.number, plan, layers, stamps, private: isPrivate }
   }
 
   return {
@@ -118,7 +121,7 @@ export function sharedPlans({
 }
 
 /** Whether an overlay has a file that only its node may have. */
-export const hasPrivate = ({ layers }: LayeredOverlay): boolean =>
+const hasPrivate = ({ layers }: LayeredOverlay): boolean =>
   layers.some(({ manifest }) => manifest.entries.some((entry) => entry.private === true))
 
 /** Secrets that overlays declare, by name; of two with the same name the later one's kind counts. */

@@ -37,6 +37,9 @@ export type OverlayRenderer = {
   renders(): number
 }
 
+/** Paths of files that a rendering read. */
+type PathsRead = { image: string[]; head: string[] }
+
 /** A rendering is begun again for each thing that it wants, so this is also how many files its templates may include. */
 const mostRounds = 200
 
@@ -47,6 +50,9 @@ export function overlayRenderer(services: Sources, around: { nodes: AllNodes; fi
   const { cluster, url } = services
   const openSecrets = secretsOf(services)
   const memory = renderMemory()
+  // By list: what its last rendering read. Nearly every node reads the same files, and each that is not at hand would cost it a
+  // rendering begun in vain.
+  const lastRead = new WeakMap<readonly LayeredOverlay[], PathsRead>()
 
   return {
     async render(node, planned, overlays, snapshot) {
@@ -81,14 +87,10 @@ export function overlayRenderer(services: Sources, around: { nodes: AllNodes; fi
     let listed: ListedNodes | undefined = await around.nodes.ifAsked(snapshot)
     let secrets: Secrets | undefined
     const read = { nodes: false, secrets: false }
-    const imageFiles = new Map<string, FileBytes>()
-    const headFiles = new Map<string, FileBytes>()
-
-    /** What is in the map already, or wanted: each of these is fetched once for a rendering. */
-    const fileIn = (map: Map<string, FileBytes>, path: string, fetch: () => Promise<FileBytes>): FileBytes => {
-      if (map.has(path)) return map.get(path)
-      throw new Wanted(async () => void map.set(path, await fetch()))
-    }
+    const ofImage = filesAtHand((path) => around.files.ofImage(plan.image.digest, path))
+    const ofHead = filesAtHand((path) => around.files.ofHead(path))
+    const last = lastRead.get(overlays)
+    if (last) await Promise.all([ofImage.prepare(last.image), ofHead.prepare(last.head)])
 
     const inputs: Inputs = {
       nodes() {
@@ -102,8 +104,8 @@ export function overlayRenderer(services: Sources, around: { nodes: AllNodes; fi
         read.nodes = true
         return listed?.stamp ?? ''
       },
-      imageFile: (path) => fileIn(imageFiles, path, () => around.files.ofImage(plan.image.digest, path)),
-      headFile: (path) => fileIn(headFiles, path, () => around.files.ofHead(path)),
+      imageFile: ofImage.get,
+      headFile: ofHead.get,
       secrets() {
         read.secrets = true
         if (secrets) return secrets
@@ -112,12 +114,36 @@ export function overlayRenderer(services: Sources, around: { nodes: AllNodes; fi
         })
       },
     }
-    const reads = (): Reads => ({
-      secrets: read.secrets,
-      ...(read.nodes && { nodes: listed?.stamp ?? '' }),
-      ...(headFiles.size > 0 && { headFiles }),
-    })
+    const reads = (): Reads => {
+      lastRead.set(overlays, { image: [...ofImage.read.keys()], head: [...ofHead.read.keys()] })
+      return {
+        secrets: read.secrets,
+        ...(read.nodes && { nodes: listed?.stamp ?? '' }),
+        ...(ofHead.read.size > 0 && { headFiles: ofHead.read }),
+      }
+    }
     return { inputs, reads }
+  }
+}
+
+/** Files for one rendering, each fetched once. `read` says which of them it has read, and what was in them. */
+function filesAtHand(fetch: (path: string) => Promise<FileBytes>) {
+  const known = new Map<string, FileBytes>()
+  const read = new Map<string, FileBytes>()
+  const bring = async (path: string) => void known.set(path, await fetch(path))
+  return {
+    read,
+    /** Throws {@link Wanted} for what is not there yet. */
+    get(path: string): FileBytes {
+      if (!known.has(path)) throw new Wanted(() => bring(path))
+      const bytes = known.get(path)
+      read.set(path, bytes)
+      return bytes
+    },
+    /** Fetches what is likely to be read. A failure counts only when it is. */
+    async prepare(paths: readonly string[]): Promise<void> {
+      await Promise.all(paths.map((path) => bring(path).catch(() => undefined)))
+    },
   }
 }
 

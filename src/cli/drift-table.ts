@@ -37,18 +37,19 @@ const looks: Record<string, Styled['look']> = {
   unplannable: 'red',
 }
 
-/** A table of the nodes, and a line that counts them. */
-export function driftLines(nodes: readonly Drift[]): (string | Part[])[] {
+/** A table of the nodes, no wider than a terminal, and a line that counts them. */
+export function driftLines(nodes: readonly Drift[], width?: number): (string | Part[])[] {
   if (nodes.length === 0) return ['no nodes']
   const rows = nodes.map((node) => [node.node, node.state, whyText(node), heardText(node)])
-  const [head = '', ...lines] = table(['NODE', 'STATE', 'WHY', 'LAST HEARD'], rows)
+  const [head = '', ...lines] = table(['NODE', 'STATE', 'WHY', 'LAST HEARD'], rows, { column: 'WHY', width })
+  const start = head.indexOf('STATE')
   return [
     head,
-    ...lines.map((line, at): Part[] => {
-      const { node, state } = nodes[at] ?? { node: '', state: '' }
-      const look = looks[state]
-      const start = line.indexOf(state, node.length)
-      if (!look || start < 0) return [line]
+    ...lines.map((line): Part[] => {
+      // A line that goes on with a reason has none.
+      const state = driftStates.find((one) => line.startsWith(`${one} `, start))
+      const look = state === undefined ? undefined : looks[state]
+      if (state === undefined || !look) return [line]
       return [line.slice(0, start), { text: state, look }, line.slice(start + state.length)]
     }),
     summary(nodes),

@@ -1,5 +1,6 @@
 /** `muster node drift`: what nodes run against what they would get now. */
 import { type Command, CommanderError, Option } from 'commander'
+import { AppError } from '../errors.ts'
 import { answer } from './client.ts'
 import { driftLines, driftStates, isDrifting } from './drift-table.ts'
 import type { Io } from './io.ts'
@@ -22,7 +23,12 @@ export function driftCommand(node: Command, io: Io, selectorHelp: string): void 
       ),
     )
     const items = state === undefined ? page.items : page.items.filter((one) => one.state === state)
-    show(session, { ...page, items }, () => driftLines(items))
+    show(session, { ...page, items }, () => driftLines(items, session.out.columns))
+    if (check && page.items.length === 0)
+      throw new AppError(
+        'NODE_UNKNOWN',
+        `there is no node${select === undefined ? '' : ` ${select}`}: nothing was checked`,
+      )
     // The table has said it all.
     if (check && items.some(isDrifting)) throw new CommanderError(2, 'muster.drift', '')
   })

@@ -44,6 +44,8 @@ export type Printer = {
   status(text: string): void
   /** True when somebody is looking. */
   readonly terminal: boolean
+  /** Columns of the terminal; nothing where nobody is looking, so that a program gets a row a line. */
+  readonly columns?: number | undefined
 }
 
 /** Prints to one stream, in colour when it is a terminal and NO_COLOR is not set (no-color.org). */
@@ -56,6 +58,7 @@ export function printer(sink: Sink, env: Io['env']): Printer {
   }
   return {
     terminal,
+    columns: terminal ? (sink.columns ?? 80) : undefined,
     line: (...parts) => void sink.write(`${parts.map(paint).join('').trimEnd()}\n`),
     text: (text) => void sink.write(terminal ? printable(text) : text),
     status: (text) => void (terminal && sink.write(`\r\u001b[K${plain(text)}`)),

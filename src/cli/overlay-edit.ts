@@ -42,7 +42,7 @@ export function overlayEditCommands(overlay: Command, io: Io): void {
     const path = resolve(io.cwd, target)
     const linted = (await isDirectory(path))
       ? await lintFiles(session, options.name ?? basename(path), await readOverlay(path))
-      : await answer(oneOf(session).lint.$get({ param: { name: segment(target) }, query: {} }))
+      : await lintNamed(session, target)
     show(session, linted, ({ findings }) => [...findings.map(findingLine), summary(findings)])
     if (errorsIn(linted.findings).length > 0) throw new CommanderError(1, 'muster.lint', '')
   })
@@ -110,6 +110,13 @@ const changed = (changes: readonly FileChange[], more: string): Part[][] => [
 
 const lintFiles = (session: Session, name: string, files: OverlayFile[]) =>
   answer(oneOf(session).lint.$post({ param: { name: segment(name) }, json: { files } }))
+
+/** Of an overlay that is there. */
+async function lintNamed(session: Session, name: string) {
+  const found = await unlessUnknown(answer(oneOf(session).lint.$get({ param: { name: segment(name) }, query: {} })))
+  if (found) return found
+  throw new AppError('OVERLAY_UNKNOWN', `${name} is neither a directory nor an overlay that is there`)
+}
 
 const errorsIn = (findings: readonly Finding[]): Finding[] => findings.filter(({ level }) => level === 'error')
 

@@ -44,7 +44,8 @@ export function overlayRenderCommands(overlay: Command, io: Io): void {
   which.argument('<path>', '/etc/hosts').requiredOption('--node <name>', 'node')
   which.action(async (path: string, { node }: { node: string }) => {
     const session = await open(io, which)
-    show(session, await answer(session.api.client.api.overlays.which.$get({ query: { node, path } })), whichLines)
+    const found = await answer(session.api.client.api.overlays.which.$get({ query: { node, path } }))
+    show(session, found, (document) => whichLines(document, session.out.columns))
   })
 }
 
@@ -123,9 +124,11 @@ type Which = {
   }
 }
 
-function whichLines({ node, path, writers, image }: Which): string[] {
+function whichLines({ node, path, writers, image }: Which, width: number | undefined): string[] {
   const place = ({ path: file, line }: { path: string; line?: number | undefined }) =>
     line === undefined ? file : `${file}:${line}`
+  // Most modes are usual ones, and come from nowhere.
+  const hasModes = writers.some(({ modeFrom }) => modeFrom !== undefined)
   const rows = writers.map((writer) => [
     writer.list,
     writer.overlay,
@@ -135,10 +138,11 @@ function whichLines({ node, path, writers, image }: Which): string[] {
     writer.type === 'removal' ? '' : writer.mode,
     writer.type === 'removal' ? '' : writer.owner,
     place(writer.source),
-    writer.modeFrom ? place(writer.modeFrom) : '',
     writer.why,
+    ...(hasModes ? [writer.modeFrom ? place(writer.modeFrom) : ''] : []),
   ])
-  const head = ['LIST', 'OVERLAY', 'VERSION', 'STATE', 'TYPE', 'MODE', 'OWNER', 'SOURCE', 'MODE FROM', 'WHY']
+  const head = ['LIST', 'OVERLAY', 'VERSION', 'STATE', 'TYPE', 'MODE', 'OWNER', 'SOURCE', 'WHY']
+  if (hasModes) head.push('MODE FROM')
   const winner = writers.find(({ state }) => state === 'wins')
   const inImage = image.entry
     ? `image ${image.name}@${image.version} has it: ${image.entry.type} ${image.entry.mode} ${image.entry.owner}${image.entry.target === undefined ? '' : ` -> ${image.entry.target}`}`
@@ -153,5 +157,5 @@ function whichLines({ node, path, writers, image }: Which): string[] {
       : winner.type === 'removal'
         ? `${path} is taken away from ${node} by overlay ${winner.overlay}`
         : `${node} gets the ${winner.type} of overlay ${winner.overlay}`
-  return [...(rows.length > 0 ? table(head, rows) : []), inImage, verdict]
+  return [...(rows.length > 0 ? table(head, rows, { column: 'WHY', width }) : []), inImage, verdict]
 }

@@ -1,6 +1,7 @@
 /** `muster overlay`: the files that nodes get on top of their image. */
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { AppError } from '../errors.ts'
 import { answer, segment } from './client.ts'
 import { confirm, counted } from './confirm.ts'
 import type { Io } from './io.ts'
@@ -30,6 +31,7 @@ export function overlayCommands(program: Command, io: Io): void {
           usersText(overlay),
           overlay.description ?? '',
         ]),
+        { column: 'DESCRIPTION', width: session.out.columns },
       ),
     )
   })
@@ -59,7 +61,9 @@ export function overlayCommands(program: Command, io: Io): void {
   const versions = verb(overlay, 'versions', 'List the pushed versions of an overlay').argument('<name>', 'overlay')
   versions.action(async (name: string) => {
     const session = await open(io, versions)
-    show(session, await answer(oneOf(session).versions.$get({ param: { name: segment(name) } })), (found) =>
+    const known = await answer(oneOf(session).versions.$get({ param: { name: segment(name) } }))
+    if (known.length === 0) session.err.line(`${name} came with Muster, and the site has pushed no version of it`)
+    show(session, known, (found) =>
       table(
         ['NUMBER', 'CREATED', 'AUTHOR', 'GIT', 'DIGEST', 'MESSAGE'],
         found.map(({ number, createdAt, author, git, digest, message }) => [
@@ -70,6 +74,7 @@ export function overlayCommands(program: Command, io: Io): void {
           shortDigest(digest),
           message,
         ]),
+        { column: 'MESSAGE', width: session.out.columns },
       ),
     )
   })
@@ -95,6 +100,11 @@ export function overlayCommands(program: Command, io: Io): void {
     const param = { name: segment(name) }
     const headers = await ifMatch(session, name)
     const { origin } = await answer(oneOf(session).$get({ param, query: {} }))
+    if (origin === 'shipped')
+      throw new AppError(
+        'OVERLAY_UNKNOWN',
+        `${name} came with Muster and has no version of the site: there is nothing to delete`,
+      )
     const after = origin === 'both' ? ' (the shipped one then holds)' : ''
     await confirm(session, [], `Delete overlay ${name} with all its versions${after}?`)
     const done = await answer(oneOf(session).$delete({ param, query: session.why }, { headers }))

@@ -17,7 +17,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     }
     if (error instanceof CommanderError) return exitOf(error, io)
     if (error instanceof AppError) return report(error, io)
-    if (isSystemError(error)) return report(new AppError('INTERNAL', error.message, { cause: error }), io)
+    if (isSystemError(error)) return report(systemFault(error), io)
     throw error
   }
 }
@@ -47,6 +47,14 @@ function report({ code, message, field, faults = [] }: AppError, { stderr, env }
   return usageCodes.includes(code) ? 2 : 1
 }
 
-/** A file that is not there, a full disk: Node names the call, the path and the reason in the message. */
+/** `/etc/x: no such file or directory (ENOENT)`, where Node has the call, the path and the reason in another order. */
+function systemFault(error: NodeJS.ErrnoException): AppError {
+  const [, reason, path] = /^[A-Z0-9]+: (.*?), \w+(?: '(.*)')?$/s.exec(error.message) ?? []
+  const where = error.path ?? path
+  const text = reason === undefined || where === undefined ? error.message : `${where}: ${reason} (${error.code})`
+  return new AppError('INTERNAL', text, { cause: error })
+}
+
+/** A file that is not there, a full disk. */
 const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && 'syscall' in error && 'code' in error

@@ -1,5 +1,6 @@
 /** The text of a secret: from a file, a pipe, or somebody at the terminal. Never an argument, which every process could read. */
-import { readFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { CommanderError } from 'commander'
 import { AppError } from '../errors.ts'
@@ -13,11 +14,18 @@ const most = 128 * 1024
  * several lines stays as it is. Throws when it is no text, when two typed texts differ, and (exit 130) at Ctrl-C.
  */
 export async function readSecret(io: Io, what: string, file: string | undefined): Promise<string> {
-  if (file !== undefined) return textOf(await readFile(resolve(io.cwd, file)), file)
-  if (!io.stdin.isTTY) return textOf(await allOf(io.stdin), 'standard input')
+  if (file !== undefined) return textOf(await fileBytes(resolve(io.cwd, file)), file)
+  if (!io.stdin.isTTY) return textOf(await readAtMost(io.stdin), 'standard input')
   const [first, second] = await ask(io, [`${what}: `, 'The same once more: '])
   if (first !== second) throw new AppError('SECRET_INVALID', 'the two texts differ: nothing was changed')
   return first ?? ''
+}
+
+/** No more of it than tells that it is too long. Throws for what is no file. */
+async function fileBytes(path: string): Promise<Uint8Array> {
+  const found = await stat(path)
+  if (found.isDirectory()) throw new AppError('SECRET_INVALID', `${path} is a directory: name a file`)
+  return readAtMost(createReadStream(path))
 }
 
 function textOf(bytes: Uint8Array, where: string): string {
@@ -30,7 +38,7 @@ function textOf(bytes: Uint8Array, where: string): string {
   }
 }
 
-async function allOf(stdin: NodeJS.ReadableStream): Promise<Uint8Array> {
+async function readAtMost(stdin: NodeJS.ReadableStream): Promise<Uint8Array> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of stdin) {

@@ -23,7 +23,8 @@ export function secretCommands(program: Command, io: Io): void {
   list.action(async ({ node }: { node?: string }) => {
     const session = await open(io, list)
     const page = await secretsOf(session, node === undefined ? {} : { node })
-    show(session, page, ({ items }) => table(['OWNER', 'NAME', 'KEY', 'CHANGED', 'REVISION'], items.map(rowOf)))
+    const wrap = { column: 'KEY', width: session.out.columns }
+    show(session, page, ({ items }) => table(['OWNER', 'NAME', 'CHANGED', 'REVISION', 'KEY'], items.map(rowOf), wrap))
   })
 
   const set = owned(editVerb(secret, 'set', 'Set a secret: from a file, standard input or the terminal'))
@@ -99,9 +100,9 @@ type Secret = Awaited<ReturnType<typeof secretsOf>>['items'][number]
 const rowOf = ({ owner, name, generated, public: half, revision, changedAt }: Secret): string[] => [
   owner,
   name,
-  half === null ? '' : fingerprint(half),
   timeText(changedAt),
   generated ? 'generated' : String(revision),
+  half === null ? '' : fingerprint(half),
 ]
 
 /** A public key as `ssh-keygen -l` tells it: enough to recognise it by. */

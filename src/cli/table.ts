@@ -1,9 +1,22 @@
 /** Tables and settings as text for people. Pure. */
 import { plain, widthOf } from './plain.ts'
 
-/** Lines of a table: columns aligned by what a terminal shows, two spaces between, nothing cut, nothing wrapped. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+/** A column of text that is long, and how wide its table may be. */
+export type Wrap = { column: string; width: number | undefined }
+
+/** A column narrower than this is not worth reading. */
+const narrowest = 24
+
+/**
+ * Lines of a table: columns aligned by what a terminal shows, two spaces between, nothing cut, and nothing wrapped but the words of
+ * the column that `wrap` names, where the table is wider than the terminal.
+ */
+export function table(head: readonly string[], rows: readonly (readonly string[])[], wrap?: Wrap): string[] {
   const cells = [head, ...rows].map((row) => row.map((cell) => plain(cell === '' ? '-' : cell)))
+  return aligned(head, wrap ? cells.flatMap((row) => wrappedRow(row, wrapOf(head, cells, wrap))) : cells)
+}
+
+function aligned(head: readonly string[], cells: readonly (readonly string[])[]): string[] {
   const widths = head.map((_, column) => cells.reduce((most, row) => Math.max(most, widthOf(row[column] ?? '')), 0))
   return cells.map((row) =>
     row
@@ -11,6 +24,27 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
       .join('  ')
       .trimEnd(),
   )
+}
+
+/** Which column, and how wide it may be. */
+function wrapOf(head: readonly string[], cells: readonly (readonly string[])[], { column, width }: Wrap) {
+  const at = head.indexOf(column)
+  const others = head.reduce(
+    (sum, _, one) => (one === at ? sum : sum + 2 + Math.max(...cells.map((row) => widthOf(row[one] ?? '')))),
+    0,
+  )
+  return { at, room: width === undefined ? Number.POSITIVE_INFINITY : Math.max(narrowest, width - others) }
+}
+
+/** A row as one line or several, of which all but the first have that column alone. */
+function wrappedRow(row: readonly string[], { at, room }: { at: number; room: number }): string[][] {
+  const lines: string[] = []
+  for (const word of (row[at] ?? '').split(' ')) {
+    const last = lines.at(-1)
+    if (last === undefined || widthOf(last) + 1 + widthOf(word) > room) lines.push(word)
+    else lines[lines.length - 1] = `${last} ${word}`
+  }
+  return lines.map((line, index) => row.map((cell, one) => (one === at ? line : index === 0 ? cell : '')))
 }
 
 /** A value on one line: text as it is, lists in brackets, what is not there as `(none)`, a cleared field as such. */

@@ -20,7 +20,7 @@ export type LayeredOverlay = { name: string; layers: OverlayLayer[]; digest: Dig
  * The files of a node's overlays, by path. Of two overlays with the same path the later one's file counts; within an
  * overlay an entry of the site hides the shipped entry of the same path, also when its `when` keeps it from this node.
  * Throws `TEMPLATE_INVALID` (see `renderOverlay`), `OVERLAY_INVALID` for a file below what another made no directory, and
- * what `Inputs` throw: then nothing is lost but time, because what was rendered is remembered.
+ * what `Inputs` throw: then nothing is lost but time, because what cost much is remembered.
  */
 export function renderOverlays(
   overlays: readonly LayeredOverlay[],

@@ -10,7 +10,6 @@ const systemDirectories: Record<string, number> = {
   '/boot': 0o755,
   '/etc': 0o755,
   '/etc/cron.d': 0o755,
-  '/etc/munge': 0o755,
   '/etc/pam.d': 0o755,
   '/etc/ssh': 0o755,
   '/etc/sudoers.d': 0o755,

@@ -13,8 +13,9 @@ type Meaning = { shape: Shape; frame: number } | { missing: string; within: Shap
 const tag = /\{\{\s*(?:!([\s\S]*?)|([#^/&{]?)\s*([^{}\s]+)\s*\}?)\}\}/g
 
 /**
- * Faults of a template's names. `each`: what its entry is made for each of. A name that stands nowhere in the view is an error; one
- * that stands elsewhere is a warning, and nothing is said where a map with free keys (tags, resources) lies around it.
+ * Faults of a template's names. `each`: what its entry is made for each of. A name that the view cannot have is an error, since no
+ * node could be given the file; one that stands elsewhere in the view is a warning, because what a section lays on top is not always
+ * known, and nothing is said where a map with free keys (tags, resources) lies around it.
  */
 export function nameFaults(text: string, each?: string): NameFault[] {
   const frames: Shape[] = [viewShape]
@@ -75,7 +76,7 @@ function faultOf(meaning: Meaning, name: string): Pick<NameFault, 'level' | 'mes
   if ('shape' in meaning) return undefined
   const { missing, within } = meaning
   const known = typeof within === 'string' ? [] : Object.keys(within)
-  return { level: 'warning', message: `unknown name ${name}${meant(name, missing, known)}` }
+  return { level: 'error', message: `unknown name ${name}${meant(name, missing, known)}` }
 }
 
 function meant(name: string, part: string, known: Iterable<string>): string {

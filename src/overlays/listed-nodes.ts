@@ -1,5 +1,4 @@
-/** The nodes of the cluster as templates list them, and the stamp that tells whether they are still the same. */
-import { digestOf } from '../blobs/digest.ts'
+/** The nodes of the cluster as templates list them. */
 import type { Effective } from '../registry/settings.ts'
 import { byName } from './natural.ts'
 import { type NetdevView, netdevViews, primaryOf } from './netdev-view.ts'
@@ -20,20 +19,6 @@ export function namesOf({ name, settings }: NamedSettings): NodeNames {
   if (dot > 0) return { name, hostname: name.slice(0, dot), fqdn: name, domain: name.slice(dot + 1) }
   const { domain } = settings
   return { name, hostname: name, fqdn: domain === undefined ? name : `${name}.${domain}`, domain }
-}
-
-/**
- * Makes a function that gives lists of nodes their stamps (`Inputs.nodesStamp`): two lists have the same one exactly when
- * templates see the same in them. Settings that were seen before (the same object) cost next to nothing.
- */
-export function nodesStamper(): (nodes: readonly NamedSettings[]) => Promise<string> {
-  const seen = new WeakMap<object, string>()
-  const lineOf = ({ name, settings }: NamedSettings) => {
-    const known = seen.get(settings) ?? JSON.stringify(networkSettings(settings))
-    seen.set(settings, known)
-    return `${name} ${known}`
-  }
-  return (nodes) => digestOf(new TextEncoder().encode(nodes.map(lineOf).join('\n')))
 }
 
 /** The settings that netdevs are made of. Nothing else is given to them, so that the stamp of these is the stamp of those. */

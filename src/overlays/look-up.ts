@@ -21,18 +21,23 @@ export function lookedUpPath(name: LookUp, text: string): { path: string } | { f
   return fault === undefined ? { path: name === 'head.file' ? absolute.slice(1) : absolute } : { fault }
 }
 
-/** The text of a file, or what is wrong. Throws what `Inputs` throw. */
-export function lookUp(name: LookUp, path: string, inputs: Inputs): { text: string } | { fault: string } {
+/** The text of a file, or what is wrong, with the path as it may be `called`. Throws what `Inputs` throw. */
+export function lookUp(
+  name: LookUp,
+  path: string,
+  inputs: Inputs,
+  called = path,
+): { text: string } | { fault: string } {
   const content = name === 'image.file' ? inputs.imageFile(path) : inputs.headFile(path)
   if (!content) {
     const where =
       name === 'image.file' ? "the node's image" : 'the folder for templates on the head node (MUSTER_FILES)'
-    return { fault: `there is no file ${path} in ${where}` }
+    return { fault: `there is no file ${called} in ${where}` }
   }
   try {
     return { text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content) }
   } catch {
-    return { fault: `${path} is not UTF-8 text` }
+    return { fault: `${called} is not UTF-8 text` }
   }
 }
 

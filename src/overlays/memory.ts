@@ -14,6 +14,12 @@ export type EntryOutput = { outputs: Output[]; files?: FilesOf }
 /** Files made of an entry of an overlay in a version: handed out again, so that the same inputs give the same objects. */
 export type FilesOf = { entry: OverlayEntry; overlay: string; version: number | undefined; files: RenderedFile[] }
 
+/**
+ * What is known of an entry: what tells its output from other entries', how often it was looked for of late and
+ * found, how often it was asked for since that is not worth it, and whether rendering it costs no more than looking.
+ */
+export type KnownEntry = { readonly key: string; asked: number; looked: number; found: number; isCheap: boolean }
+
 /** What is kept between renderings. Nothing in it has to be thrown away, ever: it knows by what was read what still holds. */
 export type RenderMemory = {
   /** Entries that were rendered, rather than remembered. */
@@ -21,8 +27,7 @@ export type RenderMemory = {
   template(key: string, where: string, text: () => string): Template
   outputs: Outputs<EntryOutput>
   contentNumber: ContentNumbers
-  /** By entry: what tells its output from other entries'. */
-  keys: WeakMap<OverlayEntry, string>
+  entries: WeakMap<OverlayEntry, KnownEntry>
   /** Files of entries that are the same on every node. */
   constants: WeakMap<OverlayEntry, FilesOf>
   /** By manifest of the site: the paths that it hides of the shipped overlay. */
@@ -48,7 +53,7 @@ export function renderMemory(most?: number): RenderMemory {
     },
     outputs: rememberedOutputs(most),
     contentNumber: contentNumbers(),
-    keys: new WeakMap(),
+    entries: new WeakMap(),
     constants: new WeakMap(),
     hidden: new WeakMap(),
   }

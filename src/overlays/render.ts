@@ -1,7 +1,14 @@
 /** Renders an overlay for a node: manifest, contents and view in, files out. The same input gives the same bytes. */
 import type { Digest } from '../blobs/digest.ts'
 import type { OverlayEntry, Reload } from './manifest.ts'
-import { type EntryOutput, type FilesOf, type Output, type RenderMemory, renderMemory } from './memory.ts'
+import {
+  type EntryOutput,
+  type FilesOf,
+  type KnownEntry,
+  type Output,
+  type RenderMemory,
+  renderMemory,
+} from './memory.ts'
 import { pathFault } from './path.ts'
 import { isShown } from './scope.ts'
 import { templateError } from './tags.ts'
@@ -41,6 +48,11 @@ export type RenderedLayer = {
 }
 
 const mostItems = 5000
+/** Looks before an entry may be taken for one that is not worth looking for, and of how many asks one looks all the same. */
+const fewestLooks = 64
+const asksPerLook = 16
+/** Bytes of an output up to which rendering it costs no more than looking for it. */
+const cheapSize = 4096
 const encoder = new TextEncoder()
 
 /**
@@ -113,29 +125,57 @@ function outputOf(entry: OverlayEntry, work: Work): EntryOutput {
   reader.path = entry.path
   reader.private = entry.private === true
   try {
-    const key = keyOf(entry, memory)
+    const about = knownEntry(entry, memory)
+    if (!isLookedFor(about)) return rendered(entry, work, new Map())
     const stampOf = (read: Read) => tracked.stampOf(read, memory.contentNumber)
-    const known = memory.outputs.find(key, stampOf)
-    if (known) return known
+    const known = memory.outputs.find(about.key, stampOf)
+    if (known) {
+      about.found++
+      return known
+    }
     const reads: Reads = new Map()
     const output = rendered(entry, work, reads)
-    memory.outputs.keep(key, [...reads.values()], stampOf, output, sizeOf(output.outputs))
+    const read = [...reads.values()]
+    const size = sizeOf(output.outputs)
+    about.isCheap = size <= cheapSize && !read.some(isCostly)
+    memory.outputs.keep(about.key, read, stampOf, output, size)
     return output
   } finally {
     reader.private = false
   }
 }
 
-/** What an entry says, as far as its output depends on it. */
-function keyOf(entry: OverlayEntry, { keys }: RenderMemory): string {
-  const known = keys.get(entry)
-  if (known !== undefined) return known
+/** The key is what an entry says, as far as its output depends on it. */
+function knownEntry(entry: OverlayEntry, { entries }: RenderMemory): KnownEntry {
+  const known = entries.get(entry)
+  if (known) return known
   const { type, path, template, each, when } = entry
   const content = type === 'file' ? entry.digest : type === 'link' ? entry.target : ''
   const key = JSON.stringify([type, path, content, template, each, when, entry.private])
-  keys.set(entry, key)
-  return key
+  const about = { key, asked: 0, looked: 0, found: 0, isCheap: false }
+  entries.set(entry, about)
+  return about
 }
+
+/**
+ * Whether the output of an entry is looked for. What is another one on nearly every node is rendered: to look for it and to keep
+ * it takes twice as long, and what is kept in vain is the garbage collector's work. Now and then it is looked for all the same,
+ * because nodes and settings change.
+ */
+function isLookedFor(about: KnownEntry): boolean {
+  const isVain = about.isCheap && about.looked >= fewestLooks && about.found * 4 < about.looked
+  if (isVain && ++about.asked % asksPerLook !== 0) return false
+  if (about.looked >= 2 * fewestLooks) {
+    about.looked /= 2
+    about.found /= 2
+  }
+  about.looked++
+  return true
+}
+
+/** What grows with the cluster or with files that somebody else wrote. */
+const isCostly = ({ path, argument }: Read): boolean =>
+  argument !== undefined || path[0] === 'nodes' || path[0] === 'users' || path[0] === 'view'
 
 const sizeOf = (outputs: readonly Output[]): number =>
   outputs.reduce((sum, one) => {
@@ -222,6 +262,8 @@ function renderTarget(
   const template = memory.template(`text ${target}`, where, () => target)
   const text = renderTemplate(template, where, view, items, reads)
   if (text === '' || text.length > 4095 || text.includes('\0'))
-    throw templateError(`${where} is ${JSON.stringify(text.slice(0, 100))}, to which no link can point`)
+    throw templateError(
+      `${where} is ${entry.private ? 'a text (private)' : JSON.stringify(text.slice(0, 100))}, to which no link can point`,
+    )
   return text
 }

@@ -120,17 +120,22 @@ function renderSection(section: Part & { kind: 'section' }, top: Frame, run: Run
   return output
 }
 
+/** Stands for a path in messages. */
+const hidden = 'what is between the tags (not told, because the file reads secrets)'
+
 function renderLookUp({ name, path, parts, at }: Part & { kind: 'look-up' }, top: Frame, run: Run): string {
   const fail = (fault: string): never => {
     throw templateError(`${name} in ${run.where} line ${lineAt(run.template.text, at)}: ${fault}`)
   }
   const inner = renderParts(parts, top, run)
-  const wanted = lookedUpPath(name, inner)
-  if ('fault' in wanted) return fail(`${JSON.stringify(inner.slice(0, 300))} ${wanted.fault}`)
   const tracked = run.view[tracking]
+  // Messages are for everybody, and what is between the tags may be a secret.
+  const isSecret = [...run.reads.keys()].some((read) => /^(?:secrets|bmc)(?:\.|$)/.test(read))
+  const wanted = lookedUpPath(name, inner)
+  if ('fault' in wanted) return fail(`${isSecret ? hidden : JSON.stringify(inner.slice(0, 300))} ${wanted.fault}`)
   if (!tracked) return fail('there are no files here')
   run.reads.set(`${name} ${wanted.path}`, { name, path, argument: wanted.path })
-  const found = lookUp(name, wanted.path, tracked.inputs)
+  const found = lookUp(name, wanted.path, tracked.inputs, isSecret ? hidden : wanted.path)
   return 'fault' in found ? fail(found.fault) : found.text
 }
 

@@ -84,6 +84,15 @@ export async function treeOf(files: RenderedFile[], digest: DigestData): Promise
   return { files, lines, ...whole, public: open, private: isPrivate }
 }
 
+/** The tree of the public part: what a node gets that cannot have its private files. */
+export const publicTree = (tree: OverlayTree, digest: DigestData): OverlayTree | Promise<OverlayTree> =>
+  tree.private
+    ? treeOf(
+        tree.files.filter((file) => file.private !== true),
+        digest,
+      )
+    : tree
+
 async function publicOf(files: RenderedFile[], digests: readonly string[], digest: DigestData) {
   const { text: list } = listOf(files, digests, (file) => file.private !== true)
   return { list, digest: await digest(list) }

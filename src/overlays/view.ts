@@ -158,7 +158,7 @@ const makers: Makers<View, Origin> = {
   resources: ({ settings }) => settings.resources ?? {},
   secrets: ({ input, reader }) => secretsView(input.inputs, reader),
   nodes: ({ input }) => listedNodes(input.inputs.nodes()),
-  view: (_from, view) => debugText(view),
+  view: ({ input }, view) => debugText(view, input.inputs.nodes().length),
 }
 
 // Secrets are made anew whenever they are read, because it depends on the reader whether they may be.

@@ -32,9 +32,7 @@ export const networkTagFault = (value: string): string | undefined =>
     : `must be ${Object.keys(networkServices).join(', ')} or none`
 
 /** IPv6 methods that a netdev may ask for, in NetworkManager's words (nm-settings(5), ipv6.method). */
-export const ipv6Methods = ['auto', 'dhcp', 'link-local', 'disabled', 'ignore'] as const
-/** One of {@link ipv6Methods}. */
-export type Ipv6Method = (typeof ipv6Methods)[number]
+const ipv6Methods = ['auto', 'dhcp', 'link-local', 'disabled', 'ignore'] as const
 
 /** Hash policies of a bond that every service knows: not vlan+srcmac, which is younger than systemd 252. */
 const hashPolicies = ['layer2', 'layer2+3', 'layer3+4', 'encap2+3', 'encap3+4']

@@ -1,5 +1,7 @@
 /** Site overlays and their versions: queries and edits. Shipped overlays are files; `overlays/store.ts` puts both together. */
+
 import { and, asc, desc, eq, sql } from 'drizzle-orm'
+import { fromBase64, toBase64 } from '../archive/base64.ts'
 import { type Digest, digestOf } from '../blobs/digest.ts'
 import { AppError } from '../errors.ts'
 import type { OverlayManifest, OverlaySource } from '../overlays/manifest.ts'
@@ -219,14 +221,3 @@ export async function overlayUseCounts(
     counts.set(overlay, { profiles: counts.get(overlay)?.profiles ?? 0, nodes: users })
   return counts
 }
-
-/** Standard base64 (RFC 4648 §4). In slices, because a call takes only so many arguments. */
-export function toBase64(bytes: Uint8Array): string {
-  let binary = ''
-  for (let at = 0; at < bytes.length; at += 0x8000) binary += String.fromCharCode(...bytes.subarray(at, at + 0x8000))
-  return btoa(binary)
-}
-
-/** The bytes of standard base64. Throws a `DOMException` for anything else. */
-export const fromBase64 = (text: string): Uint8Array<ArrayBuffer> =>
-  Uint8Array.from(atob(text), (char) => char.charCodeAt(0))

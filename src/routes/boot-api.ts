@@ -123,8 +123,9 @@ export const bootApiRoutes = (
   const clientOf = nodeClients(services)
   return apiRoutes()
     .openapi(show, async (c) => {
-      const node = await getNode(registry, c.req.valid('param').node)
+      // The snapshot is read first: a node that is read later is never older than it.
       const snapshot = await snapshots()
+      const node = await getNode(registry, c.req.valid('param').node)
       const plan = await planBoot({ node, snapshot, overlays })
       const [system, runtime, root] = await Promise.all([
         archives.bootArchive(node, 'system', snapshot),

@@ -133,12 +133,12 @@ export function bootRoutes(services: Services, options: BootOptions = {}) {
     const snapshot = await snapshots()
     const node = await nodeOf(attempt.node)
     if (!node) throw unknownNode(attempt.node)
-    const { digest, tree, ...content } = await archives.bootArchive(node, list, snapshot)
+    const { digest, tree, withheld, ...content } = await archives.bootArchive(node, list, snapshot)
     given.open(tree)
     const etag = `"${digest}"`
     const headers = { ETag: etag }
     const unchanged = namesEtag(c.req.header('if-none-match'), etag)
-    attempts.tell(attempt, 'overlay', { list, digest, size: content.size, unchanged })
+    attempts.tell(attempt, 'overlay', { list, digest, size: content.size, unchanged, ...(withheld && { withheld }) })
     if (unchanged) return new Response(null, { status: 304, headers: { ...headers, 'Cache-Control': 'no-store' } })
     return archive(content, headers)
   }

@@ -5,6 +5,7 @@ import { overlayDirectory } from '../overlays/directory.ts'
 import { type Finding, lintDirectory, placesOf, privateSources, sorted } from '../overlays/lint.ts'
 import type { SourceFile } from '../overlays/parse.ts'
 import type { OverlaySource } from '../overlays/store.ts'
+import { nameSchema } from '../registry/settings.ts'
 import { createSnapshots } from '../registry/snapshot.ts'
 import type { Services } from '../services.ts'
 import { apiRoutes } from './api-routes.ts'
@@ -41,13 +42,22 @@ export function overlayLinter(services: Services, { overlays }: { overlays: Over
   const { registry, openImage } = services
   const snapshots = createSnapshots(registry)
   return async (name, files) => {
-    const { findings, parsed } = await lintDirectory(name, files)
+    const { findings: found, parsed } = await lintDirectory(name, files)
+    const findings = [...nameFindings(name), ...found]
     if (!parsed) return { findings, private: [] }
     const around = { registry, overlays, snapshot: await snapshots(), openImage }
     const places = placesOf(name, files)
     const among = await useFindings(name, parsed.manifest.entries, places.fileOf, around)
     return { findings: sorted([...findings, ...among]), private: privateSources(parsed) }
   }
+}
+
+/** A name that no overlay can have is said before the directory is shown to somebody as if it could be pushed. */
+function nameFindings(name: string): Finding[] {
+  const checked = nameSchema.safeParse(name)
+  if (checked.success) return []
+  const message = `overlay name ${JSON.stringify(name)} ${checked.error.issues[0]?.message}`
+  return [{ level: 'error', path: '', message }]
 }
 
 /** Mounted at `/api/overlays`. */

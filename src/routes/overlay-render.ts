@@ -75,11 +75,17 @@ export const overlayRenderRoutes = (
   const { registry, assets } = services
   const snapshots = createSnapshots(registry)
 
+  const found = async (name: string) => {
+    // The snapshot is read first: a node that is read later is never older than it.
+    const snapshot = await snapshots()
+    return { snapshot, node: await getNode(registry, name) }
+  }
+
   // These routes stand before those that take overlays, whose bodies have to pass here too.
   return apiRoutes({ bodyLimit: overlayBodyLimit })
     .openapi(renderNode, async (c) => {
       const { node: name, path } = c.req.valid('query')
-      const [node, snapshot] = [await getNode(registry, name), await snapshots()]
+      const { node, snapshot } = await found(name)
       const merged = new Map<string, z.infer<typeof mergedFileSchema>>()
       for (const list of ['system', 'runtime'] as const) {
         const tree = await archives.treeOf(node, list, snapshot)
@@ -101,7 +107,7 @@ export const overlayRenderRoutes = (
     })
     .openapi(which, async (c) => {
       const { node: name, path } = c.req.valid('query')
-      const [node, snapshot] = [await getNode(registry, name), await snapshots()]
+      const { node, snapshot } = await found(name)
       const plan = await planBoot({ node, snapshot, overlays })
       const writers = await overlayWriters({ registry, assets, overlays, archives }, { node, plan, snapshot }, path)
       const image = await foundInImage(services, plan.image, path)
@@ -109,9 +115,10 @@ export const overlayRenderRoutes = (
     })
     .openapi(render, async (c) => {
       const { name } = c.req.valid('param')
-      const { node, path } = c.req.valid('query')
+      const { node: nodeName, path } = c.req.valid('query')
       if (!(await overlays.find(name))) throw new AppError('OVERLAY_UNKNOWN', `no overlay ${name}`)
-      const files = await archives.filesOf(await getNode(registry, node), name, await snapshots())
+      const { node, snapshot } = await found(nodeName)
+      const files = await archives.filesOf(node, name, snapshot)
       return c.json(files.filter((file) => path === undefined || file.path === path).map(renderedBody), 200)
     })
 }

@@ -1,9 +1,10 @@
 /** Overlays on the wire. What the fields mean is said in `overlays/manifest.ts` and in docs/overlays.md. */
 import { z } from '@hono/zod-openapi'
+import { fromBase64, toBase64 } from '../archive/base64.ts'
 import type { LayeredOverlay } from '../overlays/layers.ts'
 import { type OverlayEntry, type Reload, type SecretKind, secretKinds } from '../overlays/manifest.ts'
 import type { SourceFile } from '../overlays/parse.ts'
-import { fromBase64, type OverlayVersion, toBase64 } from '../registry/overlays.ts'
+import type { OverlayVersion } from '../registry/overlays.ts'
 import { digestText } from './image-schemas.ts'
 import { wholeNumber } from './page.ts'
 import { time } from './schemas.ts'
@@ -191,12 +192,11 @@ export function entriesOf({ layers }: LayeredOverlay): OverlayEntry[] {
   return [...byPath.values()].sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
-/** An entry on the wire. */
-export const entryBody = ({ mode, reload, ...entry }: OverlayEntry): z.infer<typeof entrySchema> => ({
-  ...entry,
-  mode: octal(mode),
-  ...(reload && { reload: reload.map(reloadBody) }),
-})
+/** An entry on the wire. Of a file that is itself a secret there is no digest: it would tell whoever guesses a short one. */
+export function entryBody({ mode, reload, ...entry }: OverlayEntry): z.infer<typeof entrySchema> {
+  const body = { ...entry, mode: octal(mode), ...(reload && { reload: reload.map(reloadBody) }) }
+  return entry.private && !entry.template ? { ...body, digest: undefined } : body
+}
 
 /** What is done on the node, in the words of overlay.yaml. */
 export const reloadBody = (one: Reload) => ('unit' in one ? one : { run: one.argv })

@@ -20,9 +20,10 @@ export function checkPrivate(c: Context, node: Member, { privateTo }: Pick<Servi
   if (port === undefined)
     throw denied(node, `nobody can tell here which port a request comes from: set MUSTER_PRIVATE_TO=ticket`)
   if (port >= firstOpenPort)
+    // Not which port: each request has another one, and clients tell the same message once.
     throw denied(
       node,
-      `the request comes from port ${port}, which any user of the node can have: send it as root from a port below ${firstOpenPort} (curl --local-port 1-1023)${elsewhere}`,
+      `the request comes from a port that any user of the node can have: send it as root from a port below ${firstOpenPort} (curl --local-port 1-1023)${elsewhere}`,
     )
   const addresses = netdevRows(node.name, node.settings).flatMap(({ address, address6 }) =>
     [address, address6].filter((one) => one !== null),

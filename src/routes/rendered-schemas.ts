@@ -1,7 +1,7 @@
 /** What nodes get of overlays, on the wire. */
 import { z } from '@hono/zod-openapi'
+import { toBase64 } from '../archive/base64.ts'
 import type { RenderedFile } from '../overlays/render.ts'
-import { toBase64 } from '../registry/overlays.ts'
 import { digestText } from './image-schemas.ts'
 import { entryTypes, isPrivate, modeText, octal, reloadBody, reloadSchema, siteVersion } from './overlay-schemas.ts'
 

@@ -5,6 +5,9 @@
  *     GET /self/overlays/runtime                              the list; its ETag is its sha256
  *     GET /self/overlays/runtime/archive?lines=5,7-9          with If-Match: a tar of what these lines name
  *
+ * `private=no` in the query asks for the public part alone, which is a list of its own: that of a node which cannot show that root
+ * asks. Lists that have private files in them say so by `Muster-Private: yes`.
+ *
  * Nearly every request is answered 304, for which nothing is looked up but whose token it is and whether anybody has edited.
  */
 import { type Context, Hono } from 'hono'
@@ -14,7 +17,7 @@ import type { GivenTrees } from '../boot/given-trees.ts'
 import type { OverlayList } from '../boot/plans.ts'
 import { AppError } from '../errors.ts'
 import { lineArchive } from '../overlays/line-archive.ts'
-import { contentAt, type OverlayTree } from '../overlays/tree.ts'
+import { contentAt, contentDigests, type OverlayTree, publicTree } from '../overlays/tree.ts'
 import { nodeByName } from '../registry/nodes.ts'
 import { createSnapshots } from '../registry/snapshot.ts'
 import type { Services } from '../services.ts'
@@ -37,13 +40,19 @@ export function selfOverlayRoutes(
   const findNode = nodeByName(services.registry)
   const snapshots = createSnapshots(services.registry, newest)
 
-  /** The tree of the node that asks, which may have all of it. */
+  const digests = contentDigests()
+
+  /** The tree of the node that asks, which may have all of it: the whole one, or the public part when that is asked for. */
   const treeFor = async (c: Context, name: string, list: OverlayList): Promise<OverlayTree> => {
     // The revision is read first: a node that is read later is never older than it.
     const snapshot = await snapshots()
     const node = await findNode(name)
     if (!node) throw new AppError('NODE_UNKNOWN', `no node ${name}: it was deleted since this machine booted`)
     const tree = await archives.treeOf(node, list, snapshot)
+    if (isPublicWanted(c)) {
+      given.open(tree)
+      return publicTree(tree, digests)
+    }
     if (tree.private) checkPrivate(c, node, services)
     return tree
   }
@@ -55,15 +64,17 @@ export function selfOverlayRoutes(
       const wanted = c.req.header('if-none-match')
       if (wanted !== undefined) {
         const known = archives.knownDigest(node, list, await snapshots())
+        const etag = known && etagOf({ digest: isPublicWanted(c) ? known.public : known.digest })
         // Whoever names the digest of the whole list has had it.
-        if (known && namesEtag(wanted, etagOf(known))) return unchanged(etagOf(known))
+        if (etag && namesEtag(wanted, etag)) return unchanged(etag)
       }
       const tree = await treeFor(c, node, list)
       const etag = etagOf(tree)
       if (namesEtag(wanted, etag)) return unchanged(etag)
-      given.whole(tree)
+      if (!isPublicWanted(c)) given.whole(tree)
       const body = encoder.encode(tree.list)
-      return new Response(body, { headers: headersOf('text/plain; charset=utf-8', body.length, etag) })
+      const headers = headersOf('text/plain; charset=utf-8', body.length, etag)
+      return new Response(body, { headers: { ...headers, ...(tree.private && { 'Muster-Private': 'yes' }) } })
     })
     .get('/overlays/:list{(?:system|runtime)}/archive', async (c) => {
       const list = listIn(c)
@@ -78,6 +89,8 @@ export function selfOverlayRoutes(
 
 /** The pattern lets no other pass. */
 const listIn = (c: Context): OverlayList => (c.req.param('list') === 'system' ? 'system' : 'runtime')
+
+const isPublicWanted = (c: Context): boolean => c.req.query('private') === 'no'
 
 const etagOf = ({ digest }: Pick<OverlayTree, 'digest'>): string => `"${hexOf(digest)}"`
 

@@ -1,6 +1,7 @@
 /** Makes the secrets that nobody has to think up. */
+
+import { toBase64 } from '../archive/base64.ts'
 import type { SecretKind } from '../overlays/manifest.ts'
-import { toBase64 } from './base64.ts'
 import { createSshKey } from './ssh-key.ts'
 
 /** A secret's text, and the half of it that is none. */

@@ -2,7 +2,8 @@
  * Key pairs as OpenSSH writes them: the private half as `openssh-key-v1` (PROTOCOL.key of OpenSSH), not encrypted, and the
  * public half as one line (sshd(8), AUTHORIZED_KEYS FILE FORMAT). Fields are those of RFC 4251 §5.
  */
-import { fromBase64, toBase64 } from './base64.ts'
+import { fromBase64, toBase64 } from '../archive/base64.ts'
+import { joined } from '../archive/pieces.ts'
 
 /** A key pair as texts. */
 export type KeyPair = {
@@ -93,12 +94,4 @@ function uint32(value: number): Uint8Array {
 }
 
 /** Bytes after one another. */
-export function join(...parts: Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
-}
+export const join = (...parts: Uint8Array[]): Uint8Array<ArrayBuffer> => joined(parts)

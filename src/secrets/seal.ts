@@ -1,6 +1,7 @@
 /** Seals secrets: AES-256-GCM (NIST SP 800-38D) by Web Crypto, with a fresh nonce each, bound to whose secret it is. */
+
+import { fromBase64, toBase64 } from '../archive/base64.ts'
 import { AppError } from '../errors.ts'
-import { fromBase64, toBase64 } from './base64.ts'
 import type { SecretKey } from './key.ts'
 
 /** Bytes of a nonce: what SP 800-38D §8.2 wants, and enough for 2^32 secrets of one key when they are random. */

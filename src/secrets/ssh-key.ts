@@ -1,4 +1,5 @@
 /** Makes SSH key pairs by Web Crypto. */
+import { fromBase64 } from '../archive/base64.ts'
 import { bytes, join, type KeyFields, type KeyPair, mpint, string, writeKeyPair } from './openssh.ts'
 
 /** The kinds of key pairs: Ed25519 (RFC 8709), ECDSA on nistp256 (RFC 5656) and RSA of 3072 bits (RFC 4253 §6.6). */
@@ -50,5 +51,4 @@ function fieldsOf(kind: SshKeyKind, jwk: JsonWebKey): KeyFields {
 const given = (...parts: (Uint8Array | undefined)[]): Uint8Array[] => parts.filter((part) => part !== undefined)
 
 /** Base64url (RFC 4648 §5) without padding, as JSON Web Keys have it. */
-const fromBase64Url = (text: string): Uint8Array =>
-  Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (character) => character.charCodeAt(0))
+const fromBase64Url = (text: string): Uint8Array => fromBase64(text.replaceAll('-', '+').replaceAll('_', '/'))

@@ -6,6 +6,7 @@ import { digestOf } from '../../src/blobs/digest.ts'
 import { mostKept, type OverlayArchives, overlayArchives } from '../../src/boot/archives.ts'
 import type { OverlayList } from '../../src/boot/plans.ts'
 import { parseOverlay } from '../../src/overlays/parse.ts'
+import { overlaySource } from '../../src/overlays/store.ts'
 import { nodeByName } from '../../src/registry/nodes.ts'
 import { pushOverlay } from '../../src/registry/overlays.ts'
 import type { Settings } from '../../src/registry/settings.ts'
@@ -195,7 +196,7 @@ describe('a tree', () => {
 describe('a storm', () => {
   it('of a thousand nodes after an edit of their overlay renders what is the same for all once, and reads the nodes once', async () => {
     const names = Array.from({ length: 1000 }, (_, at) => nameOf(at))
-    await cluster(0, ['own', 'all', 'rack'])
+    await cluster(0, ['all', 'rack'])
     const { changeNodes } = await import('../../src/registry/nodes.ts')
     await changeNodes(
       test.services.registry,
@@ -214,8 +215,8 @@ describe('a storm', () => {
       }),
     )
     const listed = vi.spyOn(await import('../../src/registry/nodes.ts'), 'listNodes')
-    // One name each; the rack and the list of all nodes once.
-    expect(await rendersOf(() => digestsOf(1000))).toBe(1002)
+    // The rack and the list of all nodes.
+    expect(await rendersOf(() => digestsOf(1000))).toBe(2)
     expect(listed).toHaveBeenCalledTimes(1)
     await push('rack', { 'files/etc/rack.mustache': 'rack {{#tags.rack}}{{tags.rack}}{{/tags.rack}}\n' })
     expect(await rendersOf(() => digestsOf(1000))).toBe(1)
@@ -307,6 +308,23 @@ describe('files of the head node', () => {
     expect(archives.knownDigest(nameOf(0), 'system', snapshot)).toBeUndefined()
   })
 
+  it('is not refused for a file that only the node before it has read', async () => {
+    await push('maybe', {
+      'files/etc/maybe.mustache': '{{#tags.file}}{{#head.file}}{{tags.file}}{{/head.file}}{{/tags.file}}.',
+    })
+    await cluster(2, ['maybe'], (at) => (at === 0 ? { tags: { file: 'motd' } } : {}))
+    fromHead.set('motd', 'one')
+    expect(await textAt(0, '/etc/maybe')).toBe('one.')
+    vi.spyOn(fromHead, 'get').mockImplementation(() => {
+      throw new Error('the disk is gone')
+    })
+    test.clock.forward(0.02)
+    expect(await textAt(1, '/etc/maybe')).toBe('.')
+    const snapshot = await createSnapshots(test.services.registry)()
+    expect(archives.knownDigest(nameOf(1), 'system', snapshot)).toBeDefined()
+    await expect(textAt(0, '/etc/maybe')).rejects.toThrow('the disk is gone')
+  })
+
   it('that cannot be read are an error, and never taken for absent', async () => {
     const broken = overlayArchives({
       ...test.services,
@@ -331,6 +349,24 @@ describe('digests', () => {
     await setNode(0, { tags: { rack: 'x' } })
     const later = await createSnapshots(test.services.registry)()
     expect(archives.knownDigest(nameOf(0), 'system', later)).toBeUndefined()
+  })
+})
+
+describe('assets that are edited while a tree is made', () => {
+  it('do not make it known as of after the edit', async () => {
+    let edits = 0
+    const assets = { ...test.services.assets, version: () => `${test.services.assets.version()} ${edits}` }
+    const source = overlaySource({ ...test.services, assets })
+    const find: typeof source.find = async (name) => {
+      const found = await source.find(name)
+      edits++
+      return found
+    }
+    archives = overlayArchives({ ...test.services, assets, overlays: { ...source, find } })
+    await cluster(1, ['own'])
+    const snapshot = await createSnapshots(test.services.registry)()
+    await treeOf(0)
+    expect(archives.knownDigest(nameOf(0), 'system', snapshot)).toBeUndefined()
   })
 })
 

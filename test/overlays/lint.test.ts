@@ -151,13 +151,13 @@ const cases: Case[] = [
   [
     'a setting that there is none of',
     [sourceFile('files/f.mustache', '{{settings.imagee}}')],
-    ['warning', 'files/f.mustache:1'],
+    ['error', 'files/f.mustache:1'],
     /^unknown name settings\.imagee; did you mean settings\.image\?/,
   ],
   [
     'a misspelt name inside another',
     [sourceFile('files/f.mustache', '{{node.fqnd}}')],
-    ['warning', 'files/f.mustache:1'],
+    ['error', 'files/f.mustache:1'],
     /^unknown name node\.fqnd; did you mean node\.fqdn\?/,
   ],
   [

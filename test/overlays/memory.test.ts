@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Wanted } from '../../src/overlays/inputs.ts'
 import { type LayeredOverlay, renderOverlays } from '../../src/overlays/layers.ts'
-import { nodesStamper } from '../../src/overlays/listed-nodes.ts'
 import { renderMemory } from '../../src/overlays/memory.ts'
 import { rememberedOutputs } from '../../src/overlays/outputs.ts'
 import type { RenderedFile } from '../../src/overlays/render.ts'
@@ -228,7 +227,7 @@ describe('what was rendered before', () => {
     const render = rendering([
       await overlayOf('o', { 'files/hosts.mustache': '{{cluster}} {{head.host}}{{#nodes}} {{name}}{{/nodes}}' }),
     ])
-    const stamp = await nodesStamper()(cluster)
+    const stamp = 'the nodes of now'
     const rendered = cluster.map((one) => render(one, { stamp }))
     expect(rendered.map(({ renders }) => renders)).toEqual([1, 0, 0])
     expect(new Set(rendered.map(({ files }) => contentOf(files[0]))).size).toBe(1)
@@ -253,6 +252,29 @@ describe('what was rendered before', () => {
     expect(() => renderOverlays([overlay], buildView({ ...inputOf(plain), inputs: wanting }), memory)).toThrow(Wanted)
     expect(memory.renders).toBe(1)
     expect(rendering([overlay], memory)(plain, { head: { x: 'y' } })).toMatchObject({ texts: ['n2', 'y'], renders: 1 })
+  })
+
+  it('is not kept where nearly every node has its own, until nodes have the same', async () => {
+    const memory = renderMemory()
+    const overlay = await overlayOf('o', {
+      'files/own.mustache': '{{node.name}} {{tags.rack}}',
+      'files/rack.mustache': '{{tags.rack}}',
+      'files/hosts.mustache': '{{tags.rack}}{{#nodes}} {{name}}{{/nodes}}',
+    })
+    const render = rendering([overlay], memory)
+    const stamp = 'the nodes of now'
+    const racks = Array.from({ length: 1000 }, (_, at) => `r${at}`)
+    for (const rack of racks) {
+      const { texts } = render(node('n1', { tags: { rack } }), { stamp })
+      expect(texts).toEqual([`${rack} ib1.fabric.example n2 n10`, `n1 ${rack}`, rack])
+    }
+    // What is made of all nodes is: to make it again costs much.
+    expect(memory.outputs.measure().count).toBeGreaterThan(1000)
+    expect(memory.outputs.measure().count).toBeLessThan(1300)
+    expect(render(node('n1', { tags: { rack: 'r1' } }), { stamp }).renders).toBeLessThan(3)
+    let last = 3
+    for (let at = 0; at < 5000; at++) last = render(node('n1', { tags: { rack: 'same' } }), { stamp }).renders
+    expect(last).toBe(0)
   })
 
   it('keeps no error', async () => {
@@ -344,23 +366,5 @@ describe('the memory of outputs', () => {
     outputs.keep('e', [read('a'), read('b')], stamps({ a: '1', b: '1' }), 1, 10_000)
     expect(outputs.measure()).toEqual({ count: 0, size: 0 })
     expect(outputs.find('e', stamps({ a: '1', b: '1' }))).toBeUndefined()
-  })
-})
-
-describe('the stamp of the nodes', () => {
-  const stampOf = nodesStamper()
-
-  it.each<[string, (node: NamedSettings) => NamedSettings, boolean]>([
-    ['a name', (one) => ({ ...one, name: `${one.name}x` }), true],
-    ['a domain', (one) => ({ ...one, settings: { ...one.settings, domain: 'other.example' } }), true],
-    ['a netdev', (one) => ({ ...one, settings: { ...one.settings, netdevs: {} } }), true],
-    ['nameservers', (one) => ({ ...one, settings: { ...one.settings, nameservers: ['10.9.9.9'] } }), true],
-    ['a tag', (one) => ({ ...one, settings: { ...one.settings, tags: { rack: 'r9' } } }), false],
-    ['an image', (one) => ({ ...one, settings: { ...one.settings, image: 'other' } }), false],
-    ['nothing', (one) => structuredClone(one), false],
-  ])('is another after an edit of %s: only when templates can see it', async (_what, edit, isOther) => {
-    const before = await stampOf(cluster)
-    const after = await stampOf(cluster.with(0, edit(bonded)))
-    expect(before !== after).toBe(isOther)
   })
 })

@@ -77,6 +77,35 @@ describe('secrets', () => {
     )
   })
 
+  it('are in no message about a look-up or a link that they spoil', async () => {
+    const files = { image: { '/SECRET-2': '' }, head: {}, ...given }
+    const messageOf = (overlay: Parameters<typeof renderOverlays>[0][number]) => {
+      try {
+        renderOverlays([overlay], buildView(inputOf(node, [node], files)))
+      } catch (error) {
+        return String(error)
+      }
+      throw new Error('it was rendered')
+    }
+    for (const inner of [
+      '/{{secrets.munge}}x',
+      '{{secrets.munge}}',
+      '{{#bmc}}{{password}}{{/bmc}}',
+      '{{#secrets}}/{{munge}}x{{/secrets}}',
+    ])
+      for (const name of ['image.file', 'head.file']) {
+        const message = messageOf(await entry(`{{#${name}}}${inner}{{/${name}}}`, true))
+        expect(message).toContain('what is between the tags (not told, because the file reads secrets)')
+        expect(message).not.toContain('SECRET')
+      }
+    expect(messageOf(await entry('{{#head.file}}keys/{{tags.a}}{{/head.file}}', true))).toContain('no file keys/x in')
+    const long = { ...inputOf(node, [node], { secrets: { long: 'SECRET'.repeat(1000) } }) }
+    const link = await overlayOf('o', { 'overlay.yaml': 'files: { /l: { link: "{{secrets.long}}" } }' })
+    expect(() => renderOverlays([link], buildView(long))).toThrow(
+      'o:/l (its target) is a text (private), to which no link can point',
+    )
+  })
+
   it('do not come to a file that is not private by way of one that is', async () => {
     const memory = renderMemory()
     for (const template of ['{{secrets.munge}}', '{{#bmc}}{{password}}{{/bmc}}', '{{#secrets}}{{munge}}{{/secrets}}']) {

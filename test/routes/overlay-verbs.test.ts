@@ -157,6 +157,10 @@ describe('GET /api/overlays/{name}/files', () => {
     const { message, ...rest } = await refused('GET', '/api/overlays/keys/files', { scope: 'read' })
     expect(rest).toMatchObject({ status: 403, code: 'TOKEN_SCOPE' })
     expect(message).toBe('token the-read may read, and files/k is private: this needs edit')
+    // Whoever guesses a short secret could tell by its hash.
+    const { entries } = await test.call('GET', '/api/overlays/keys', { scope: 'read' })
+    expect(entries).toMatchObject([{ path: '/k', private: true, size: 6 }])
+    expect(entries[0]).not.toHaveProperty('digest')
     await push('welcome', [file('files/a.mustache', '{{secrets.a}}')])
     expect((await test.send('GET', '/api/overlays/welcome/files', { scope: 'read' })).status).toBe(200)
   })

@@ -325,7 +325,7 @@ describe('GET /api/overlays/{name}/render', () => {
       status: 422,
       code: 'PLAN_IMPOSSIBLE',
     })
-    await push('typo', [file('files/etc/a.mustache', 'one\n{{node.nam}}\n')])
+    await push('typo', [file('files/etc/a.mustache', 'one\n{{tags.rack}}\n')])
     expect(await refused('GET', '/api/overlays/typo/render?node=n001')).toMatchObject({
       status: 422,
       code: 'TEMPLATE_INVALID',

@@ -84,9 +84,7 @@ describe('to node', () => {
   it.each(['127.0.0.2', '::1'])('a user at %s does not', async (address) => {
     settings = { netdevs: own }
     expect(await ask(address, 0)).toMatch(
-      new RegExp(
-        `^${denied}the request comes from port [0-9]{4,5}, which any user of the node can have: send it as root`,
-      ),
+      new RegExp(`^${denied}the request comes from a port that any user of the node can have: send it as root`),
     )
   })
 
@@ -114,7 +112,7 @@ describe('to node', () => {
 
   it("1023 is the last port that is root's", async () => {
     expect(await ask('127.0.0.2', 1023)).toBe('private')
-    expect(await ask('127.0.0.2', 1024)).toMatch(/port 1024, which any user of the node can have/)
+    expect(await ask('127.0.0.2', 1024)).toMatch(/a port that any user of the node can have/)
   })
 
   it('curl asks from such a port when it is told to', async () => {

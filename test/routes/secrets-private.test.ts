@@ -144,6 +144,8 @@ describe('secrets in overlays', () => {
     const other = await testApp({
       registry: test.services.registry,
       activity: test.services.activity,
+      roots: test.services.roots,
+      journal: test.services.journal,
       secretKey: await createSecretKey(new Uint8Array(32).fill(8), '/etc/muster/other.key'),
     })
     const headers = { authorization: `Bearer ${node.token}` }
@@ -152,7 +154,11 @@ describe('secrets in overlays', () => {
     const { code, message } = (await answer.json()) as { code: string; message: string }
     expect([answer.status, code]).toEqual([500, 'SECRET_LOCKED'])
     expect(message).toContain('/etc/muster/other.key')
-    expect((await other.app.request(`/boot/${mac}`)).status).toBe(200)
+    // The machine boots, with every file that is not private, and its log says why.
+    const files = await (await bootNode(other, mac)).archive('system')
+    expect([files.has('etc/debug'), files.has('etc/munge.key')]).toEqual([true, false])
+    await test.services.journal.flush()
+    expect(JSON.stringify(await test.call('GET', '/api/boot/n2/log'))).toContain('/etc/muster/other.key')
     await other.close()
   })
 })

@@ -115,6 +115,27 @@ describe('GET /self/overlays/{list}', () => {
     expect(linesOf(await other.text()).get('/etc/motd')?.digest).toBe(hexOf('here is n2\n'))
   })
 
+  it.each([
+    '/api/overlays/render?node=n2',
+    '/api/overlays/site/render?node=n2',
+    '/api/overlays/which?node=n2&path=/etc/domain',
+    '/api/boot/n2',
+  ])('is no longer the old one after an edit, also when %s was asked meanwhile', async (path) => {
+    await push('site', { 'files/etc/domain.mustache': '{{#domain}}{{domain}}{{/domain}}' })
+    const { etag } = await node.list('runtime')
+    const nodes = await import('../../src/registry/nodes.ts')
+    const { getNode } = nodes
+    const looked = vi.spyOn(nodes, 'getNode').mockImplementationOnce(async (...asked) => {
+      const found = await getNode(...asked)
+      await setNode({ overlays: { runtime: ['site'] }, domain: 'new.example' })
+      return found
+    })
+    expect((await test.send('GET', path)).status).toBe(200)
+    expect(looked).toHaveBeenCalled()
+    const answer = await node.ask('/self/overlays/runtime', { headers: { 'if-none-match': etag } })
+    expect(answer.status).toBe(200)
+  })
+
   it('is empty for a node without overlays, and loses what an overlay had that is taken away', async () => {
     expect((await node.list('runtime')).text).toContain('/etc/plain')
     await setNode({ overlays: { runtime: [] } })
@@ -245,6 +266,25 @@ describe('private files', () => {
       await archiveOf(String(lineOf(text, '/etc/munge/munge.key')), etag, asking),
     ])
       expect(await refusal(answer)).toMatchObject({ status: 403, code: 'SECRET_DENIED' })
+  })
+
+  it('are left out for a node that asks for the public part alone, which is a list of its own', async () => {
+    const anybody = { port: 40_000 }
+    const whole = await node.list('runtime')
+    const ask = (path: string, headers = {}) =>
+      node.ask(`/self/overlays/runtime${path}private=no`, { ...anybody, headers })
+    const answer = await ask('?')
+    const text = await answer.text()
+    const etag = `"${hexOf(text)}"`
+    expect([answer.status, answer.headers.get('etag')]).toEqual([200, etag])
+    expect([...linesOf(text).keys()]).toEqual(['/etc/munge', '/etc/munge/README'])
+    expect((await ask('?', { 'if-none-match': etag })).status).toBe(304)
+    expect((await ask('?', { 'if-none-match': whole.etag })).status).toBe(200)
+    const line = String(lineOf(text, '/etc/munge/README'))
+    expect(await unpacked(await ask(`/archive?lines=${line}&`, { 'if-match': etag }))).toEqual({ [line]: 'open\n' })
+    expect((await ask(`/archive?lines=${line}&`, { 'if-match': whole.etag })).status).toBe(412)
+    expect((await archiveOf(line, etag, anybody)).status).toBe(403)
+    expect((await archiveOf(line, etag)).status).toBe(412)
   })
 
   it('do not keep a list without them from anybody with the token', async () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { fromBase64, toBase64 } from '../../src/secrets/base64.ts'
+import { fromBase64, toBase64 } from '../../src/archive/base64.ts'
 import { createSecretKey, missingKey, parseKey } from '../../src/secrets/seal.ts'
 
 const keyOf = (byte: number, from = '/var/lib/muster/secret.key') =>

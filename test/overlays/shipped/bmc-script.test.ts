@@ -87,6 +87,60 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
+/** What goes wrong with one part. Which part that is does not depend on the shell, so other shells than the first see a few. */
+const faults: [string, () => void, string][] = [
+  [
+    'a BMC forgets the address',
+    () => set({ forgets: '' }),
+    'the BMC took the network settings, and does not have them',
+  ],
+  [
+    'the password did not come',
+    () => give(wanted, null),
+    'the password did not come: private files were not given to this node, see the lines above',
+  ],
+  [
+    'a new user has no password',
+    () => give(wanted, ''),
+    'the BMC has no user muster, and bmc.password is not set: nobody is let in without one',
+  ],
+  [
+    'the password is too long',
+    () => give(wanted, 'x'.repeat(21)),
+    'the password is longer than the 20 bytes that IPMI has for it',
+  ],
+  [
+    'the BMC refuses the password',
+    () => set({ refuses: '' }),
+    'the BMC does not take the password for user 3: some want more letters, digits or signs',
+  ],
+  [
+    'the name is too long',
+    () => give({ ...wanted, user: 'seventeen-letters' }),
+    'bmc.user is longer than the 16 characters that IPMI has for it',
+  ],
+  [
+    'the name is not ASCII',
+    () => give({ ...wanted, user: 'müller' }),
+    'bmc.user must be printable ASCII and not begin with -',
+  ],
+  [
+    'every place is taken',
+    () => set({ 'user3.name': 'a', 'user4.name': 'b' }),
+    'there is no user muster, and no free place for one: delete one on the BMC',
+  ],
+  [
+    'the address is IPv6',
+    () => give({ ...wanted, address: 'fd00::7' }),
+    'its address or gateway is IPv6, which this script does not set: leave bmc.address out, or set it on the BMC',
+  ],
+  [
+    'the BMC has no serial over LAN',
+    () => rmSync(at('state/sol.enabled')),
+    'the BMC says nothing of serial over LAN, so its bit rate cannot be set',
+  ],
+]
+
 describe.each(shellNames)('the BMC script under %s', (shell) => {
   /** Runs it; `trace` notes the arguments of every process, `limit` is in seconds for each question. */
   const run = ({ trace = false, limit = '30' } = {}) => {
@@ -256,67 +310,19 @@ describe.each(shellNames)('the BMC script under %s', (shell) => {
     })
   })
 
-  it.each<[string, () => void, string]>([
-    [
-      'a BMC forgets the address',
-      () => set({ forgets: '' }),
-      'the BMC took the network settings, and does not have them',
-    ],
-    [
-      'the password did not come',
-      () => give(wanted, null),
-      'the password did not come: private files were not given to this node, see the lines above',
-    ],
-    [
-      'a new user has no password',
-      () => give(wanted, ''),
-      'the BMC has no user muster, and bmc.password is not set: nobody is let in without one',
-    ],
-    [
-      'the password is too long',
-      () => give(wanted, 'x'.repeat(21)),
-      'the password is longer than the 20 bytes that IPMI has for it',
-    ],
-    [
-      'the BMC refuses the password',
-      () => set({ refuses: '' }),
-      'the BMC does not take the password for user 3: some want more letters, digits or signs',
-    ],
-    [
-      'the name is too long',
-      () => give({ ...wanted, user: 'seventeen-letters' }),
-      'bmc.user is longer than the 16 characters that IPMI has for it',
-    ],
-    [
-      'the name is not ASCII',
-      () => give({ ...wanted, user: 'müller' }),
-      'bmc.user must be printable ASCII and not begin with -',
-    ],
-    [
-      'every place is taken',
-      () => set({ 'user3.name': 'a', 'user4.name': 'b' }),
-      'there is no user muster, and no free place for one: delete one on the BMC',
-    ],
-    [
-      'the address is IPv6',
-      () => give({ ...wanted, address: 'fd00::7' }),
-      'its address or gateway is IPv6, which this script does not set: leave bmc.address out, or set it on the BMC',
-    ],
-    [
-      'the BMC has no serial over LAN',
-      () => rmSync(at('state/sol.enabled')),
-      'the BMC says nothing of serial over LAN, so its bit rate cannot be set',
-    ],
-  ])('does the rest and fails when %s', (_what, spoil, message) => {
-    spoil()
-    const { status, stderr, changes } = run()
-    expect(stderr.split('\n')).toContain(`bmc: ${message}`)
-    expect(stderr).not.toContain(secret)
-    expect(status).toBe(1)
-    expect(changes.length).toBeGreaterThan(0)
-    if (read('user3.name') !== 'a')
-      expect(read('user3.enabled')).toBe(
-        message.includes('user') || message.includes('password') ? 'disabled' : 'enabled',
-      )
-  })
+  it.each(shell === 'dash' ? faults : faults.slice(0, 3))(
+    'does the rest and fails when %s',
+    (_what, spoil, message) => {
+      spoil()
+      const { status, stderr, changes } = run()
+      expect(stderr.split('\n')).toContain(`bmc: ${message}`)
+      expect(stderr).not.toContain(secret)
+      expect(status).toBe(1)
+      expect(changes.length).toBeGreaterThan(0)
+      if (read('user3.name') !== 'a')
+        expect(read('user3.enabled')).toBe(
+          message.includes('user') || message.includes('password') ? 'disabled' : 'enabled',
+        )
+    },
+  )
 })
