@@ -173,12 +173,12 @@ ask_nc() {
   } >"$ANSWER/request"
   _tries=0
   if [ "${LOW_PORT:-no}" = yes ]; then
-    while [ "$_tries" -lt 3 ]; do
+    while [ "$_tries" -lt 10 ]; do
       run_nc -p "$(random "$LOWEST_PORT" "$HIGHEST_PORT")" "$_name" "$_port"
       grep -qi 'bind\|in use\|denied' "$ANSWER/errors" || break
       _tries=$((_tries + 1))
     done
-    [ "$_tries" -eq 3 ] || _tries=0
+    [ "$_tries" -eq 10 ] || _tries=0
   fi
   if [ "${LOW_PORT:-no}" != yes ] || [ "$_tries" -gt 0 ]; then
     run_nc "$_name" "$_port"

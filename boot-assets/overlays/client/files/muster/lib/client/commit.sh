@@ -9,22 +9,24 @@ STAGED=$STATE/staged
 # commit: fails, with FAILURE set, when something could not be done; the list is not taken for applied then.
 commit() {
   _skip=$(wc -l <"$STAGED/done")
+  FAULTS=
+  [ ! -s "$STAGED/faults" ] || FAULTS=$(head -n 1 "$STAGED/faults")
   while IFS=$TAB read -r operation mode uid gid temporary path <&3; do
     if [ "$_skip" -gt 0 ]; then
       _skip=$((_skip - 1))
       continue
     fi
-    operate || printf '%s\n' "$path" >>"$STAGED/faults"
+    operate 2>"$STAGED/errors" || note_fault
     printf '%s\n' "$path" >>"$STAGED/done"
     step
   done 3<"$STAGED/plan"
-  FAULTS=$(head -n 1 "$STAGED/faults" 2>/dev/null)
   CHANGED=$(wc -l <"$STAGED/plan" | tr -d ' ')
   LIST=$(cat "$STAGED/list")
   remove_empty_folders
   if [ -z "$FAULTS" ]; then
-    put_list || FAULTS=$LISTS/$LIST
+    put_list || FAULTS="$LISTS/$LIST could not be written"
   fi
+  keep_private
   step
   # Nothing changed, nothing to be told: a file that cannot be replaced must not reload a service again and again.
   if [ -z "$FAULTS" ] || [ "$CHANGED" -gt "$(wc -l <"$STAGED/faults")" ]; then
@@ -34,11 +36,31 @@ commit() {
   while IFS= read -r _temporary; do
     rm -f "$_temporary"
   done <"$STAGED/temporaries"
-  rm -rf "$STAGED" "$STATE/fetch" "$STATE/new" "$LISTS/new"
+  # What is half deleted must not be taken for a plan.
+  rm -rf "$STATE/finished" && mv "$STAGED" "$STATE/finished"
+  step
+  rm -rf "$STATE/finished" "$STATE/fetch" "$STATE/new" "$LISTS/new"
   [ -z "$FAULTS" ] || {
-    FAILURE="$FAULTS could not be changed: see muster-client log"
+    FAILURE=$FAULTS
     return 1
   }
+}
+
+# note_fault: in one line, because the first of them is reported.
+note_fault() {
+  _fault="$path could not be changed: $(tr -s '\n' ' ' <"$STAGED/errors" | head -c 300)"
+  say "$_fault"
+  : "${FAULTS:=$_fault}"
+  printf '%s\n' "$_fault" >>"$STAGED/faults"
+}
+
+# keep_private: whether the node has private files of the list.
+keep_private() {
+  if [ "$(cat "$STAGED/private" 2>/dev/null)" = yes ]; then
+    keep "private.$LIST" yes
+  elif [ -z "$FAULTS" ]; then
+    rm -f "$STATE/private.$LIST"
+  fi
 }
 
 # put_list: with one rename. It was put already when the client was stopped right after.
@@ -56,7 +78,8 @@ operate() {
     mkdir) make_folder ;;
     place-f | place-l) put_in_place ;;
     attributes-l) chown -h "$uid:$gid" "$ROOT$path" ;;
-    attributes-?) chown "$uid:$gid" "$ROOT$path" && chmod "$mode" "$ROOT$path" ;;
+    # Five digits: of fewer, GNU chmod leaves a folder its set-group-ID bit.
+    attributes-?) chown "$uid:$gid" "$ROOT$path" && chmod "00$mode" "$ROOT$path" ;;
     remove)
       say "removing $path"
       remove_path "$path"
@@ -68,16 +91,22 @@ operate() {
 
 make_folder() {
   if [ ! -d "$ROOT$path" ]; then
-    mkdir -m "$mode" "$ROOT$path" || return 1
+    mkdir -m "$mode" "$ROOT$path" && label "$ROOT$path" "$path" || return 1
   fi
+  # As in attributes, a set-group-ID bit comes from the folder above. What is a link by now is not changed.
   chown -h "$uid:$gid" "$ROOT$path" || return 1
+  [ -L "$ROOT$path" ] || chmod "00$mode" "$ROOT$path" || return 1
+  label_in_place "$path"
   grep -Fxq "$path" "$LISTS/folders" 2>/dev/null || printf '%s\n' "$path" >>"$LISTS/folders"
 }
 
 # put_in_place: of a file that is not there any more the target was put in place before, or the plan is of no use.
 put_in_place() {
   if exists "$temporary"; then
-    replace "$temporary" "$ROOT$path" && say "changed $path"
+    _new=no
+    exists "$ROOT$path" || _new=yes
+    replace "$temporary" "$ROOT$path" && say "changed $path" || return 1
+    [ "$_new" = no ] || label_in_place "$path"
   else
     exists "$ROOT$path" && is_kind "${operation#place-}" "$ROOT$path" && [ "$(content_digest "$ROOT$path")" = "$mode" ]
   fi

@@ -4,19 +4,21 @@
 # shellcheck disable=SC2034,SC2153,SC2154
 
 # get_list LIST: ends with 0 when there is another one, in $STATE/new; with 3 when it is as it was; with 1, and TROUBLE or
-# FAILURE says why, when it was not to be had.
+# FAILURE says why, when it was not to be had. Where private files are refused and the node has none yet, it is the list of
+# the public ones, and LACKING says so. From a node that has some they would only go.
 get_list() {
-  _digest=$(list_digest "$1")
-  LOW_PORT=yes
-  if [ -n "$_digest" ]; then
-    ask GET "/self/overlays/$1" 60 "If-None-Match: \"$_digest\""
-  else
-    ask GET "/self/overlays/$1" 60
-  fi || nothing_to_ask_with || return 1
-  LOW_PORT=
+  PRIVATE=no
+  ask_list "$1" || nothing_to_ask_with || return 1
+  if [ "$STATUS" = 403 ] && [ "$(kept "private.$1")" != yes ]; then
+    LACKING=$(refusal)
+    ask_list "$1?private=no"
+  fi
   case $STATUS in
-    304) return 3 ;;
-    200) ;;
+    304)
+      PRIVATE=$(kept "private.$1")
+      return 3
+      ;;
+    200) [ -z "$(answer_header muster-private)" ] || PRIVATE=yes ;;
     *)
       explain "$1"
       return 1
@@ -34,6 +36,27 @@ get_list() {
   mv -f "$ANSWER/body" "$STATE/new" && DIGEST=$_etag
 }
 
+# ask_list LIST[?QUERY]: unless it is the one that the node has.
+ask_list() {
+  _digest=$(list_digest "${1%%\?*}")
+  LOW_PORT=yes
+  if [ -n "$_digest" ]; then
+    ask GET "/self/overlays/$1" 60 "If-None-Match: \"$_digest\""
+  else
+    ask GET "/self/overlays/$1" 60
+  fi
+  _asked=$?
+  LOW_PORT=
+  return "$_asked"
+}
+
+# refusal: of private files, and what is to be done.
+refusal() {
+  _way=
+  [ "$_tool" = curl ] || _way=". This image has no curl, and $_tool often cannot choose a port of root's: put curl into the image"
+  printf '%s\n' "private files were refused: $(answer_message)$_way"
+}
+
 nothing_to_ask_with() {
   FAILURE='this image has no curl or GNU wget, nor nc for a plain http head node: overlays cannot be brought up to date (package curl)'
   return 1
@@ -48,7 +71,7 @@ explain() {
       RETRY_AFTER=$(answer_header retry-after)
       ;;
     401) forget_token ;;
-    403) FAILURE="private files were refused: $(answer_message)" ;;
+    403) FAILURE=$(refusal) ;;
     5??) TROUBLE="the head node cannot answer for $1 overlays: status $STATUS $(answer_message)" ;;
     *) FAILURE="the head node does not give the $1 overlays: status $STATUS $(answer_message)" ;;
   esac
@@ -129,8 +152,12 @@ end_range() {
 # fetch_lines LIST DIGEST: those of $_query. Taken out of the archive one by one and by name, through a pipe: whatever else
 # is in it touches nothing.
 fetch_lines() {
+  _whole=$(kept "private.$1")
+  [ "$1" != "$LIST" ] || _whole=$PRIVATE
+  _part='&private=no'
+  [ "$_whole" != yes ] || _part=
   LOW_PORT=yes
-  ask GET "/self/overlays/$1/archive?lines=${_query#,}" 300 "If-Match: \"$2\""
+  ask GET "/self/overlays/$1/archive?lines=${_query#,}$_part" 300 "If-Match: \"$2\""
   LOW_PORT=
   case $STATUS in
     200) ;;

@@ -40,14 +40,14 @@ postpone() {
   keep wait "$(($(now) + _delay))"
 }
 
-# settle: after a run that went well, or whose failure is known: TROUBLE, FAILURE and ACTION_FAILURE say.
+# settle: after a run that went well, or whose failure is known: TROUBLE, FAILURE, ACTION_FAILURE and LACKING say.
 settle() {
   if [ -n "${TROUBLE:-}${FAILURE:-}" ]; then
     postpone
   else
     rm -f "$STATE/failures" "$STATE/wait"
   fi
-  _failure=${FAILURE:-${TROUBLE:-${ACTION_FAILURE:-}}}
+  _failure=${FAILURE:-${TROUBLE:-${ACTION_FAILURE:-${LACKING:-}}}}
   if [ -z "$_failure" ]; then
     [ ! -e "$STATE/failure" ] || say 'all is well again'
     rm -f "$STATE/failure"
@@ -82,7 +82,7 @@ next_alive() {
 
 # tell_failure: what somebody has to mend, once; what time mends is not worth an event, and could mostly not be told.
 tell_failure() {
-  _failure=${FAILURE:-${ACTION_FAILURE:-}}
+  _failure=${FAILURE:-${ACTION_FAILURE:-${LACKING:-}}}
   if [ -z "$_failure" ]; then
     [ -n "${TROUBLE:-}" ] || rm -f "$STATE/told"
   elif [ "$_failure" != "$(kept told)" ]; then

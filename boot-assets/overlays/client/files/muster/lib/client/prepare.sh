@@ -9,8 +9,6 @@ prepare() {
   : >"$WORK/temporaries"
   : >"$WORK/made"
   : >"$WORK/places"
-  SELINUX=no
-  ! have selinuxenabled || ! selinuxenabled || SELINUX=yes
   if make_folders <"$WORK/dirs" && place_all <"$WORK/wanted" && write_plan; then
     return 0
   fi
@@ -40,7 +38,7 @@ discard() {
 make_folders() {
   while IFS=$TAB read -r _ mode _ _ _ path; do
     if is_folder "${path%/*}" && ! exists "$ROOT$path"; then
-      printf '%s\n' "$ROOT$path" >>"$WORK/made" && mkdir -m "$mode" "$ROOT$path" || return 1
+      printf '%s\n' "$ROOT$path" >>"$WORK/made" && mkdir -m "$mode" "$ROOT$path" && label "$ROOT$path" "$path" || return 1
       step
     fi
   done
@@ -103,7 +101,7 @@ place() {
   case $type in
     f)
       # -C: never through a link that somebody laid there.
-      (set -C && cat "$1" >"$2") && chown "$uid:$gid" "$2" && chmod "$mode" "$2"
+      (set -C && cat "$1" >"$2") && chown "$uid:$gid" "$2" && chmod "00$mode" "$2"
       ;;
     l)
       # The dot keeps line feeds at a target's end.
@@ -113,23 +111,39 @@ place() {
   esac 2>"$WORK/errors" && label "$2" "$path"
 }
 
+# has_selinux: the programs of libselinux-utils are not in every image; the kernel says it, too.
+has_selinux() {
+  if have selinuxenabled; then
+    selinuxenabled
+  else
+    [ -e "$ROOT/sys/fs/selinux/enforce" ]
+  fi
+}
+
 # label TEMPORARY PATH: the SELinux context of the file that it replaces, or the one that the policy has for its path.
+# Where nothing can say that, restorecon does it when the file is in its place.
 label() {
-  [ "$SELINUX" = yes ] || return 0
-  if is_kind "$type" "$ROOT$2" && [ "$type" = f ]; then
+  has_selinux || return 0
+  if [ "$1" != "$ROOT$2" ] && [ "$type" = f ] && is_kind f "$ROOT$2"; then
     chcon --reference="$ROOT$2" "$1"
   elif have matchpathcon && _context=$(matchpathcon -n "$2"); then
     chcon -h "$_context" "$1"
   fi || warn "$2 keeps the SELinux context of its folder: chcon failed"
 }
 
+# label_in_place PATH: of one that is new.
+label_in_place() {
+  ! has_selinux || have matchpathcon || ! have restorecon || restorecon "$ROOT$1" || warn "$1 keeps the SELinux context of its folder: restorecon failed"
+}
+
 # write_plan: from here on it is known what to do without asking anybody. It comes to be with one rename.
 write_plan() {
   cat "$WORK/early" "$WORK/clears" "$WORK/dirs" "$WORK/places" "$WORK/attributes" "$WORK/removals" "$WORK/left" >"$WORK/plan" &&
-    : >"$WORK/done" &&
+    : >"$WORK/done" && : >"$WORK/errors" && : >"$WORK/faults" &&
     cp "$NEW" "$LISTS/new" &&
     printf '%s\n' "$LIST" >"$WORK/list" &&
     printf '%s\n' "$DIGEST" >"$WORK/digest" &&
+    printf '%s\n' "$PRIVATE" >"$WORK/private" &&
     write_actions &&
     rm -rf "$STATE/staged" &&
     mv "$WORK" "$STATE/staged" || return 1
