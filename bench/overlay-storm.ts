@@ -31,6 +31,19 @@ export async function startHeadNode(data: string): Promise<Served> {
   return { child, pid: child.pid ?? 0, url }
 }
 
+/** A server of nothing but `node:http` that answers whatever it is asked 304, in a process of its own: the least that a poll costs. */
+export async function startBareServer(): Promise<Served> {
+  const port = await freePort()
+  const program = `require('node:http')
+    .createServer((request, response) =>
+      response.writeHead(304, { etag: request.headers['if-none-match'] ?? '"none"', 'cache-control': 'no-store' }).end())
+    .listen(${port}, '127.0.0.1')`
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const url = `http://127.0.0.1:${port}`
+  await retry(() => fetch(url))
+  return { child, pid: child.pid ?? 0, url }
+}
+
 /** An answer: its status, ETag and length, when its last byte came. */
 type Answer = { status: number; etag: string; text: string }
 
@@ -141,6 +154,25 @@ export async function editOne(served: Served, admin: string, node: number): Prom
   } finally {
     agent.destroy()
   }
+}
+
+/** CPU seconds of the head node for the drift of all nodes, page by page. */
+export async function drift({ url, pid }: Served, admin: string, nodes: number): Promise<number> {
+  const cpu = cpuSecondsOf(pid)
+  let count = 0
+  let after: string | null = ''
+  while (after !== null) {
+    const answer = await fetch(`${url}/api/drift?limit=1000${after && `&after=${after}`}`, {
+      headers: { authorization: `Bearer ${admin}` },
+    })
+    if (!answer.ok) throw new Error(`drift: ${answer.status} ${await answer.text()}`)
+    const page = (await answer.json()) as { items: { state: string }[]; next: string | null }
+    if (page.items.some(({ state }) => state !== 'reboot needed')) throw new Error('drift: a node is not as reported')
+    count += page.items.length
+    after = page.next
+  }
+  if (count !== nodes) throw new Error(`drift: ${count} nodes of ${nodes}`)
+  return cpuSecondsOf(pid) - cpu
 }
 
 async function api({ url }: Served, admin: string, method: string, path: string, body: object): Promise<void> {

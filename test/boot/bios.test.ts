@@ -42,6 +42,11 @@ describe.skipIf(skipReason !== '')(`a BIOS machine ${skipReason}`, () => {
       memAvailableKiB: expect.any(Number),
       rootKind: 'initramfs',
       rootUsedKiB: expect.any(Number),
+      image: expect.stringMatching(/^sha256:/),
+      kernel: expect.any(String),
+      args: kernelArgs,
+      system: expect.stringMatching(/^[0-9a-f]{64}$/),
+      runtime: expect.stringMatching(/^[0-9a-f]{64}$/),
     })
   })
 

@@ -55,10 +55,26 @@ describe('node drift', () => {
     await expect(`$ muster node drift\n${out}`).toMatchFileSnapshot('../golden/cli/node-drift.txt')
   })
 
-  it('is the same on a terminal but for the colours', async () => {
-    const { out } = await muster(app, ['node', 'drift'], { terminal: true })
-    expect(out).toContain('\u001b[33mreboot needed\u001b[0m')
-    expect(out.replace(/\u001b\[[0-9]+m/g, '')).toBe((await muster(app, ['node', 'drift'])).out)
+  it('is the same on a terminal but for the colours, and no wider than it where words allow', async () => {
+    const shown = async (columns: number) => {
+      const { out } = await muster(app, ['node', 'drift'], { terminal: true, columns })
+      expect(out).toContain('\u001b[33mreboot needed\u001b[0m')
+      return out.replace(/\u001b\[[0-9]+m/g, '')
+    }
+    const { out } = await muster(app, ['node', 'drift'])
+    expect(await shown(200)).toBe(out)
+    const narrow = await shown(80)
+    expect(narrow.split('\n').filter((line) => line.length > 80 && !line.startsWith('5 nodes'))).toEqual([])
+    expect(narrow).toContain('\n                       `muster image import SOURCE gone`\n')
+    expect(narrow.split(/\s+/).sort()).toEqual(out.split(/\s+/).sort())
+  })
+
+  it('takes a selector that names no node for a mistake when it checks', async () => {
+    expect(await muster(app, ['node', 'drift', 'm[1-3]', '--check'])).toEqual({
+      code: 1,
+      out: 'no nodes\n',
+      err: 'muster: there is no node m[1-3]: nothing was checked\n',
+    })
   })
 
   it('tells only of the nodes of a state, also as a document', async () => {

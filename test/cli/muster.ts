@@ -18,6 +18,8 @@ export type Setting = {
   types?: string
   /** stdout and stderr are terminals too. */
   terminal?: boolean
+  /** Of the terminal: 80 unless it is said. */
+  columns?: number
   stdin?: Source
   cwd?: string
   fetch?: Io['fetch']
@@ -28,12 +30,12 @@ export type Setting = {
 export async function muster(
   { app, tokens }: Pick<TestApp, 'app' | 'tokens'>,
   argv: string[],
-  { env = {}, types, terminal = false, stdin, cwd = tmpdir(), fetch, signal }: Setting = {},
+  { env = {}, types, terminal = false, columns, stdin, cwd = tmpdir(), fetch, signal }: Setting = {},
 ): Promise<Ran> {
   const [out, err] = [sink(terminal), sink(terminal || types !== undefined)]
   const code = await run(argv, {
     stdin: stdin ?? Object.assign(Readable.from(types === undefined ? [] : [types]), { isTTY: types !== undefined }),
-    stdout: out,
+    stdout: columns === undefined ? out : { ...out, columns },
     stderr: err,
     env: { MUSTER_TOKEN: tokens.admin, ...env },
     cwd,

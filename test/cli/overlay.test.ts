@@ -111,15 +111,17 @@ describe('overlay lint', () => {
     expect(await go('overlay lint mine', { cwd: folder })).toEqual({
       code: 1,
       out: [
+        'files/etc/motd.mustache:1: error: unknown name node.nam; did you mean node.name?\n',
         'files/etc/motd.mustache:2: error: unknown name zzzz\n',
         'warning: no profile and no node has it among its overlays: it reaches nobody yet\n',
-        'files/etc/motd.mustache:1: warning: unknown name node.nam; did you mean node.name?\n',
-        '1 error, 2 warnings\n',
+        '2 errors, 1 warning\n',
       ].join(''),
       err: '',
     })
     expect(await go('overlay lint greeting', { cwd: folder })).toEqual({ code: 0, out: 'nothing to say\n', err: '' })
-    expect((await go('overlay lint gone', { cwd: folder })).err).toBe('muster: no overlay gone\n')
+    expect((await go('overlay lint gone', { cwd: folder })).err).toBe(
+      'muster: gone is neither a directory nor an overlay that is there\n',
+    )
     expect((await go('overlay lint mine --name greeting', { cwd: folder })).out).not.toContain('reaches nobody')
     const { code, out } = await go('overlay lint mine --json', { cwd: folder })
     expect([code, JSON.parse(out).findings.length]).toEqual([1, 3])

@@ -162,10 +162,10 @@ describe('muster secret', () => {
     const { out } = await run('secret list --node n001')
     const rows = out.split('\n').map((row) => row.split(/ {2,}/))
     expect(rows).toEqual([
-      ['OWNER', 'NAME', 'KEY', 'CHANGED', 'REVISION'],
-      ['node:n001', 'host', `ecdsa-sha2-nistp256 ${print}`, '2026-01-31 12:00:00Z', '8'],
-      ['profile:gpu', 'munge', '-', '2026-01-31 12:00:00Z', '7'],
-      ['node:n001', 'other', '-', '2026-01-31 12:00:00Z', 'generated'],
+      ['OWNER', 'NAME', 'CHANGED', 'REVISION', 'KEY'],
+      ['node:n001', 'host', '2026-01-31 12:00:00Z', '8', `ecdsa-sha2-nistp256 ${print}`],
+      ['profile:gpu', 'munge', '2026-01-31 12:00:00Z', '7', '-'],
+      ['node:n001', 'other', '2026-01-31 12:00:00Z', 'generated', '-'],
       [''],
     ])
     expect((await run('secret ls')).out.trim().split('\n')).toHaveLength(5)
