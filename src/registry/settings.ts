@@ -122,15 +122,15 @@ const netdev = z.strictObject({
   device: deviceName.nullish(),
   type: z.enum(['ethernet', 'vlan', 'bond', 'infiniband']).nullish(),
   address: z
-    .cidrv4('must be an IPv4 address with its prefix, such as 10.0.0.1/24')
+    .cidrv4({ error: 'must be an IPv4 address with its prefix, such as 10.0.0.1/24', abort: true })
     .refine(isHostCidr, noHost)
     .nullish(),
   address6: z
-    .cidrv6('must be an IPv6 address with its prefix, such as fd00::1/64')
+    .cidrv6({ error: 'must be an IPv6 address with its prefix, such as fd00::1/64', abort: true })
     .refine(isHostCidr, noHost)
     .nullish(),
-  gateway: z.ipv4().refine(isHostAddress, noHost).nullish(),
-  gateway6: z.ipv6().refine(isHostAddress, noHost).nullish(),
+  gateway: z.ipv4({ abort: true }).refine(isHostAddress, noHost).nullish(),
+  gateway6: z.ipv6({ abort: true }).refine(isHostAddress, noHost).nullish(),
   mtu: z.int().min(68).max(65536).nullish(),
   primary: z.boolean().nullish(),
   vlan: z.strictObject({ id: z.int().min(1).max(4094).nullish(), parent: netdevName.nullish() }).nullish(),
