@@ -7,7 +7,7 @@
  * Of 100 nodes nearly all ask again, of 100,000 nearly none, so that how cost grows with the registry alone is told by 100
  * nodes that ask out of 100,000.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,8 +17,9 @@ import { changeNodes } from '../src/registry/nodes.ts'
 import { changeProfile } from '../src/registry/profiles.ts'
 import { rootArchives } from '../src/registry/schema.ts'
 import { openRegistry } from '../src/registry/sqlite.ts'
+import { startHeadNode } from './head-node.ts'
 import { startNginx } from './nginx.ts'
-import { freePort, retry, stop } from './processes.ts'
+import { retry, stop } from './processes.ts'
 import { cpuSecondsOf, describeMachine, median, type Row, report } from './report.ts'
 
 const clusters = [100, 1_000, 10_000, 100_000]
@@ -110,26 +111,12 @@ const strangersOf = (nodes: number): string => `unknown machines, ${nodes.toLoca
 async function startCluster(folder: string, children: ChildProcess[], nodes: number): Promise<Target[]> {
   const data = await mkdtemp(join(folder, 'data-'))
   await seed(join(data, 'registry.db'), nodes)
-  const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
-  const main = new URL('../src/cli/main.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, [main, 'serve'], {
-    env: {
-      ...process.env,
-      MUSTER_DATA: data,
-      MUSTER_HOST: '127.0.0.1',
-      MUSTER_PORT: String(port),
-      MUSTER_URL: url,
-      MUSTER_LOG: 'error',
-    },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
+  const { child, pid, url } = await startHeadNode(data)
   children.push(child)
   await retry(async () => {
     const script = await (await fetch(`${url}/boot/${macOf(nodes - 1)}?arch=x86_64`)).text()
     if (!script.includes('initrd --')) throw new Error(`no script but ${script}`)
   })
-  const pid = child.pid ?? 0
   const target = async (name: string, prefix: string, every = 1) => ({
     name,
     url,

@@ -3,8 +3,9 @@
  *
  * For each entry there is a tree of questions: which names of the view are read first, and for each set of stamps that they
  * had, which are read next, down to the output. What a template reads depends on nothing but what it has read before, so that
- * a walk down asks for exactly the names that a rendering would read, and stamps that are not there mean that it must be
- * rendered. Names that were always read one after the other are one question; it is split when a rendering reads another.
+ * a walk down asks for the names that a rendering would read, and stamps that are not there mean that it must be rendered. Names
+ * that were always read one after the other are one question, so that some may be asked for too many; it is split when a rendering
+ * reads another.
  */
 import type { Read, Stamp } from './tracking.ts'
 

@@ -1,5 +1,4 @@
 /** What overlays cost: renderings and queries are counted, and what is kept is weighed. */
-import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { joined } from '../../src/archive/pieces.ts'
 import { digestOf } from '../../src/blobs/digest.ts'
@@ -11,6 +10,7 @@ import { nodeByName } from '../../src/registry/nodes.ts'
 import { pushOverlay } from '../../src/registry/overlays.ts'
 import type { Settings } from '../../src/registry/settings.ts'
 import { createSnapshots } from '../../src/registry/snapshot.ts'
+import { queriesOf } from '../registry/statements.ts'
 import { type TestServices, testServices } from './fixtures.ts'
 
 const editor = { author: 'test', at: new Date('2026-01-31T12:00:00Z') }
@@ -82,16 +82,6 @@ async function rendersOf(work: () => Promise<unknown>): Promise<number> {
   const before = archives.renders()
   await work()
   return archives.renders() - before
-}
-
-/** How many queries of any database `work` runs. */
-async function queriesOf(work: () => Promise<unknown>): Promise<number> {
-  const statement = Object.getPrototypeOf(new Sqlite(':memory:').prepare('select 1')) as Sqlite.Statement
-  const spies = (['get', 'all', 'run', 'iterate'] as const).map((method) => vi.spyOn(statement, method))
-  await work()
-  const count = spies.reduce((sum, spy) => sum + spy.mock.calls.length, 0)
-  for (const spy of spies) spy.mockRestore()
-  return count
 }
 
 describe('a tree', () => {

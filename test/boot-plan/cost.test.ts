@@ -1,9 +1,9 @@
 /** What a boot script costs, counted: queries and renderings, never seconds. */
-import Sqlite from 'better-sqlite3'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createApp } from '../../src/app.ts'
 import type { Assets } from '../../src/assets/assets.ts'
 import { changeNodes } from '../../src/registry/nodes.ts'
+import { queriesOf } from '../registry/statements.ts'
 import { shippedAssets, type TestServices, testServices } from './fixtures.ts'
 
 const macOf = (at: number) =>
@@ -31,16 +31,6 @@ async function cluster(nodes: number, assets: Assets = shippedAssets()) {
   const app = createApp(test.services)
   const script = async (at: number) => (await app.request(`/boot/${macOf(at)}?arch=x86_64`)).text()
   return { app, script, test }
-}
-
-/** How many queries of any database `work` runs. */
-async function queriesOf(work: () => Promise<unknown>): Promise<number> {
-  const statement = Object.getPrototypeOf(new Sqlite(':memory:').prepare('select 1')) as Sqlite.Statement
-  const spies = (['get', 'all', 'run', 'iterate'] as const).map((method) => vi.spyOn(statement, method))
-  await work()
-  const count = spies.reduce((sum, spy) => sum + spy.mock.calls.length, 0)
-  for (const spy of spies) spy.mockRestore()
-  return count
 }
 
 describe('a boot script', () => {

@@ -1,6 +1,7 @@
 /** Counts what is asked of SQLite. */
-import type Sqlite from 'better-sqlite3'
+import Sqlite from 'better-sqlite3'
 import { SQLiteSyncDialect } from 'drizzle-orm/sqlite-core'
+import { vi } from 'vitest'
 import type { RegistryDatabase } from '../../src/registry/schema.ts'
 
 /** The statements that ran in batches or were prepared while `work` ran, as SQL. */
@@ -33,4 +34,14 @@ export async function statementsOf(db: RegistryDatabase, work: () => Promise<unk
     db.batch = batch
   }
   return told
+}
+
+/** How many queries of any database `work` runs. */
+export async function queriesOf(work: () => Promise<unknown>): Promise<number> {
+  const statement = Object.getPrototypeOf(new Sqlite(':memory:').prepare('select 1')) as Sqlite.Statement
+  const spies = (['get', 'all', 'run', 'iterate'] as const).map((method) => vi.spyOn(statement, method))
+  await work()
+  const count = spies.reduce((sum, spy) => sum + spy.mock.calls.length, 0)
+  for (const spy of spies) spy.mockRestore()
+  return count
 }

@@ -1,10 +1,10 @@
 /** Drift, as an admin is told it of nodes that boot, report and are edited. */
-import Sqlite from 'better-sqlite3'
 import { sql } from 'drizzle-orm'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { trees } from '../../src/activity/schema.ts'
 import { type BootedNode, bootNode } from '../boot-plan/booted-node.ts'
 import { addImage, startOfTests, type TestApp, testApp } from '../harness.ts'
+import { queriesOf } from '../registry/statements.ts'
 
 const mac = '52:54:00:00:00:01'
 let test: TestApp
@@ -258,16 +258,6 @@ describe('the files that a node has', () => {
 })
 
 describe('drift of many nodes', () => {
-  /** How many queries of any database `work` runs. */
-  async function queriesOf(work: () => Promise<unknown>): Promise<number> {
-    const statement = Object.getPrototypeOf(new Sqlite(':memory:').prepare('select 1')) as Sqlite.Statement
-    const spies = (['get', 'all', 'run', 'iterate'] as const).map((method) => vi.spyOn(statement, method))
-    await work()
-    const count = spies.reduce((sum, spy) => sum + spy.mock.calls.length, 0)
-    for (const spy of spies) spy.mockRestore()
-    return count
-  }
-
   it('takes as many queries for 300 as for 3, cold and drifting', async () => {
     const counts: number[] = []
     for (const count of [3, 300]) {

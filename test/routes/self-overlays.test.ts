@@ -5,11 +5,11 @@ import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { listsOf, textsOf } from '../../src/activity/trees.ts'
 import { addImage, type TestApp, testApp } from '../harness.ts'
 import { parseStrictly } from '../overlays/list-parser.ts'
+import { queriesOf } from '../registry/statements.ts'
 import { type Asking, type BootedNode, bootNode } from './booted-node.ts'
 
 const mac = '52:54:00:00:00:02'
@@ -437,16 +437,6 @@ describe('what an answer costs', () => {
     expect(rendered.mock.calls.length).toBe(0)
   })
 })
-
-/** How many queries of any database `work` runs. */
-async function queriesOf(work: () => Promise<unknown>): Promise<number> {
-  const statement = Object.getPrototypeOf(new Sqlite(':memory:').prepare('select 1')) as Sqlite.Statement
-  const spies = (['get', 'all', 'run', 'iterate'] as const).map((method) => vi.spyOn(statement, method))
-  await work()
-  const count = spies.reduce((sum, spy) => sum + spy.mock.calls.length, 0)
-  for (const spy of spies) spy.mockRestore()
-  return count
-}
 
 describe('a node that was deleted', () => {
   it('is given nothing, nor is another one of its name with its token', async () => {
