@@ -130,7 +130,7 @@ describe('whatever the settings are', () => {
   it('chronyd reads its configuration', async () => {
     await inScratch(async (root) => {
       await forMany(['chrony'], 40, (files) => {
-        writeFileSync(join(root, 'chrony.conf'), textOf(files.find(({ path }) => path === '/etc/chrony.conf')))
+        writeFileSync(join(root, 'chrony.conf'), textOf(files.find(({ path }) => path === '/etc/chrony/chrony.conf')))
         const { status, output } = asked('chronyd', ['-p', '-f', join(root, 'chrony.conf')])
         expect([status, output.match(/^server \S+ iburst$/m) === null]).toEqual([0, false])
       })
