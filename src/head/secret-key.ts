@@ -19,7 +19,12 @@ export async function provideSecretKey(
   file: string,
 ): Promise<SecretKey> {
   const kept = await readKey(file)
-  if (kept) return createSecretKey(kept, file)
+  if (kept) {
+    const key = await createSecretKey(kept, file)
+    if (await hasSecrets(registry, key.id))
+      log('error', 'some secrets were sealed with another key: bring that one back, or set them again', { file })
+    return key
+  }
   if (await hasSecrets(registry)) {
     const why = `${file} is not there, and secrets were sealed with the key that was in it: bring it back from a backup and start again. If it is lost, \`(umask 077; openssl rand -hex 32 > ${file})\` makes another, and all secrets must be set again`
     log('error', 'the key of secrets is missing: nothing that needs a secret can be had', { file, why })

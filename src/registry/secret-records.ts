@@ -1,5 +1,5 @@
 /** Secrets as they may be shown: queries that never read what is sealed, and what revisions remember. */
-import { and, asc, eq, sql } from 'drizzle-orm'
+import { and, asc, eq, ne, sql } from 'drizzle-orm'
 import type { Change, Edit } from './revisions.ts'
 import { type RegistryDatabase, type Statement, secrets } from './schema.ts'
 import type { SecretOwner } from './secret-names.ts'
@@ -79,9 +79,14 @@ export async function withoutSecrets(
   return { changes: set.map((row) => changeOf(row, documentOf(row), null)), statements: [statement] }
 }
 
-/** True when any secret is stored. */
-export const hasSecrets = async (db: RegistryDatabase): Promise<boolean> =>
-  (await db.select({ name: secrets.name }).from(secrets).limit(1).get()) !== undefined
+/** True when any secret is stored, or any that another key sealed than the one with this id. */
+export const hasSecrets = async (db: RegistryDatabase, other?: string): Promise<boolean> =>
+  (await db
+    .select({ name: secrets.name })
+    .from(secrets)
+    .where(other === undefined ? undefined : ne(secrets.key, other))
+    .limit(1)
+    .get()) !== undefined
 
 /** A change of a secret, as a revision has it. */
 export const changeOf = (secret: { owner: string; name: string }, before: Json, after: Json): Change => ({

@@ -120,8 +120,16 @@ describe('the key of secrets', () => {
       message: `secret cluster/a is locked: ${way}`,
     })
     expect(logged).toEqual([expect.stringMatching(/^error the key of secrets is missing/)])
+    logged = []
     await link(join(folder, 'backup'), file)
     expect((await provide()).id).toBe(first.id)
+    expect(logged).toEqual([])
+    await rm(file)
+    await writeFile(file, `${'ab'.repeat(32)}\n`, { mode: 0o600 })
+    await provide()
+    expect(logged).toEqual([
+      expect.stringMatching(/^error some secrets were sealed with another key: bring that one back/),
+    ])
     await rm(file)
     await deleteSecret(registry, editor, { owner: 'cluster', name: 'munge' })
     expect((await provide()).id).not.toBe(first.id)
