@@ -5,10 +5,8 @@ import type { RenderedFile } from '../../../src/overlays/render.ts'
 import { bootAssets, printed, textOf } from '../fixtures.ts'
 import { filesOf, kinds } from './nodes.ts'
 
-/** Overlays whose golden files are made by tests of their own: for networks, and for what runs on the node. */
+/** Overlays whose golden files are made by the networks' own tests. */
 const elsewhere = [
-  'base',
-  'client',
   'NetworkManager',
   'systemd-networkd',
   'ifcfg',
